@@ -1,0 +1,61 @@
+"""The configuration: strict, typed, values only.
+
+An unknown key is an error that names the known ones; a key left out keeps the default written
+in `schema.py` or, for a method, in its constructor. Nothing in a configuration is a path, a
+class name or an expression.
+"""
+
+from medgen.config.reading import parse_config, read_config, shipped_configs, validate_block
+from medgen.config.schema import (
+    Augmentation,
+    BestBy,
+    CohortScale,
+    Config,
+    ConvertConfig,
+    Fraction,
+    Millimetres,
+    Number,
+    Percentile,
+    PercentileScale,
+    PreprocessingConfig,
+    Role,
+    Roles,
+    Scale,
+    SharedScale,
+    Split,
+    Strict,
+    TrainConfig,
+    Validate,
+    Voxels,
+    Whole,
+    WindowScale,
+)
+
+__all__ = [
+    "Augmentation",
+    "BestBy",
+    "CohortScale",
+    "Config",
+    "ConvertConfig",
+    "Fraction",
+    "Millimetres",
+    "Number",
+    "Percentile",
+    "PercentileScale",
+    "PreprocessingConfig",
+    "Role",
+    "Roles",
+    "Scale",
+    "SharedScale",
+    "Split",
+    "Strict",
+    "TrainConfig",
+    "Validate",
+    "Voxels",
+    "Whole",
+    "WindowScale",
+    "parse_config",
+    "read_config",
+    "shipped_configs",
+    "validate_block",
+]

@@ -1,0 +1,240 @@
+"""What a configuration may hold: blocks, keys, types, ranges and defaults."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+
+
+def _no_switch(value: Any) -> Any:
+    """Refuse `steps: yes`, which would otherwise mean one step."""
+    if isinstance(value, bool):
+        raise ValueError(f"should be a number, not {'yes' if value else 'no'}")
+    return value
+
+
+Number = Annotated[float, BeforeValidator(_no_switch)]
+Whole = Annotated[int, BeforeValidator(_no_switch)]
+Fraction = Annotated[Number, Field(ge=0.0, le=1.0)]
+Percentile = Annotated[Number, Field(ge=0.0, le=100.0)]
+Millimetres = Annotated[Number, Field(gt=0.0)]
+Voxels = Annotated[Whole, Field(gt=0)]
+
+
+class Strict(BaseModel):
+    """A block that refuses unknown keys and non-finite numbers, and never changes."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+class Role(Strict):
+    """The columns that fill a role, and the rows that may fill it."""
+
+    columns: tuple[str, ...] = Field(min_length=1)
+    where: Mapping[str, str] = {}
+
+    @model_validator(mode="before")
+    @classmethod
+    def _list_is_columns(cls, value: Any) -> Any:
+        return {"columns": value} if isinstance(value, list | tuple) else value
+
+    @model_validator(mode="after")
+    def _each_column_once(self) -> Role:
+        twice = sorted({c for c in self.columns if self.columns.count(c) > 1})
+        if twice:
+            raise ValueError(f"column {', '.join(map(repr, twice))} stands there twice")
+        return self
+
+
+class Roles(Strict):
+    """Which columns of the table play which part."""
+
+    source: Role
+    target: Role | None = None
+    label: Role | None = None
+    mask: str = "auto"
+    """A column, or `auto`: the body measured on the first source column."""
+
+    def columns(self) -> tuple[str, ...]:
+        """Return every column that the roles name, each once, in order."""
+        named = [c for role in (self.source, self.target, self.label) if role for c in role.columns]
+        named += [] if self.mask == "auto" else [self.mask]
+        return tuple(dict.fromkeys(named))
+
+
+class Split(Strict):
+    """Shares of patients held out of training; a `split` column in the table wins."""
+
+    validation: Fraction = 0.1
+    test: Fraction = 0.1
+    calibrate: Fraction = 0.0
+    seed: Whole = 0
+
+    @model_validator(mode="after")
+    def _something_is_left(self) -> Split:
+        if self.validation + self.test + self.calibrate >= 1.0:
+            raise ValueError("validation + test + calibrate leave no patient to train on")
+        return self
+
+
+class PreprocessingConfig(Strict):
+    """The working grid."""
+
+    spacing_mm: tuple[Millimetres, Millimetres, Millimetres] = (2.0, 2.0, 2.0)
+    crop: Literal["mask", "none"] = "mask"
+    crop_margin_mm: Annotated[Number, Field(ge=0.0)] = 10.0
+    min_overlap: Fraction = 0.5
+    """Least Dice overlap of the body outlines of the columns used as a pair."""
+
+
+class Bounds(Strict):
+    """Two ends of a range, in order."""
+
+    low: Number
+    high: Number
+
+    @model_validator(mode="after")
+    def _low_below_high(self) -> Bounds:
+        if self.low >= self.high:
+            raise ValueError(f"low ({self.low:g}) must be below high ({self.high:g})")
+        return self
+
+
+class WindowScale(Bounds):
+    """A fixed range in a physical unit; values beyond it are clipped and counted."""
+
+    scale: Literal["window"]
+    unit: str
+    background: Number | None = None
+    """What the answer holds where nothing was computed; the low end where left out."""
+
+
+class PercentileScale(Bounds):
+    """Percentiles measured on each volume inside the body; for sources only."""
+
+    scale: Literal["percentile"]
+    low: Percentile = 0.5
+    high: Percentile = 99.5
+
+
+class CohortScale(Bounds):
+    """Median percentiles of the training cases, kept in the run; unit arbitrary."""
+
+    scale: Literal["cohort"]
+    low: Percentile = 0.5
+    high: Percentile = 99.5
+
+
+class SharedScale(Strict):
+    """The scale of another column of the same case: PET by its low-dose source."""
+
+    scale: Literal["shared"]
+    column: str = Field(alias="with")
+
+
+Scale = Annotated[
+    WindowScale | PercentileScale | CohortScale | SharedScale, Field(discriminator="scale")
+]
+
+
+class Augmentation(Strict):
+    """Random changes of training patches."""
+
+    flip_axes: tuple[Annotated[Whole, Field(ge=0, le=2)], ...] = (0,)
+    rotate_degrees: Annotated[Number, Field(ge=0.0, le=180.0)] = 5.0
+    scale: Annotated[Number, Field(ge=0.0, lt=1.0)] = 0.0
+    intensity: Annotated[Number, Field(ge=0.0, lt=1.0)] = 0.1
+    """Relative gain, offset and gamma jitter of percentile-scaled sources."""
+
+
+class BestBy(Strict):
+    """The validation score that picks the best weights."""
+
+    name: str = "mae"
+    mode: Literal["min", "max"] = "min"
+
+
+class Validate(Strict):
+    """Validation on whole volumes, through the converter."""
+
+    every_steps: Annotated[Whole, Field(gt=0)] = 1000
+    profile: str = "hu"
+    best_by: BestBy = BestBy()
+
+
+class TrainConfig(Strict):
+    """The loop."""
+
+    steps: Annotated[Whole, Field(gt=0)] = 20000
+    batch_size: Annotated[Whole, Field(gt=0)] = 2
+    patch: tuple[Voxels, Voxels, Voxels] = (64, 64, 64)
+    inside_mask: Fraction = 0.9
+    augment: Augmentation = Augmentation()
+    decay_from: Fraction = 0.5
+    gradient_clip: Annotated[Number, Field(ge=0.0)] = 1.0
+    """Largest norm of a player's gradient; 0 switches clipping off."""
+    ema: Annotated[Number, Field(ge=0.0, lt=1.0)] = 0.999
+    precision: Literal["auto", "bf16", "fp32"] = "auto"
+    seed: Annotated[Whole, Field(ge=0)] = 0
+    save_every_steps: Annotated[Whole, Field(gt=0)] = 500
+    validate_: Validate = Field(default=Validate(), alias="validate")
+
+
+class ConvertConfig(Strict):
+    """Whole volumes by windows."""
+
+    window: Literal["auto"] | tuple[Voxels, Voxels, Voxels] = "auto"
+    overlap_voxels: Annotated[Whole, Field(ge=0)] = 16
+    padding: Literal["edge", "reflect"] = "edge"
+    interpolation: Literal["linear", "spline"] = "linear"
+    fill_outside_body: bool = True
+    """Give voxels beyond the source's (slightly dilated) body the answer's background."""
+
+
+class Config(Strict):
+    """A whole training, as a file."""
+
+    roles: Roles
+    split: Split = Split()
+    preprocessing: PreprocessingConfig = PreprocessingConfig()
+    intensity: Mapping[str, Scale]
+    method: str
+    methods: Mapping[str, Mapping[str, Any]] = {}
+    train: TrainConfig = TrainConfig()
+    convert: ConvertConfig = ConvertConfig()
+
+    @model_validator(mode="after")
+    def _scales_can_be_computed(self) -> Config:
+        faults = list(self._scale_faults())
+        if faults:
+            raise ValueError("\n".join(faults))
+        return self
+
+    def _scale_faults(self) -> Iterator[str]:
+        """Name each image column without a scale, or with one that conversion cannot compute."""
+        sources = self.roles.source.columns
+        targets = self.roles.target.columns if self.roles.target else ()
+        for column in dict.fromkeys((*sources, *targets)):
+            if column not in self.intensity:
+                yield f"intensity: column {column!r} has no scale"
+        for column, scale in self.intensity.items():
+            if isinstance(scale, PercentileScale) and column in targets and column not in sources:
+                yield (
+                    f"intensity.{column}: a target has no percentiles at conversion; "
+                    "use scale: window, cohort or shared"
+                )
+            if isinstance(scale, SharedScale) and scale.column not in sources:
+                yield (
+                    f"intensity.{column}: shares the scale of {scale.column!r}, "
+                    f"which is not a source column ({', '.join(sources)})"
+                )
+            elif isinstance(scale, SharedScale) and isinstance(
+                self.intensity.get(scale.column), SharedScale
+            ):
+                yield f"intensity.{column}: shares with {scale.column!r}, which has no own scale"
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the configuration as plain JSON values, complete with its defaults."""
+        return self.model_dump(mode="json", by_alias=True)

@@ -1,0 +1,132 @@
+"""The seam: what a training loop, a converter and a method know of each other.
+
+A method is a game between one or more *players*, each lowered by its own optimizer. The loop lends
+it one move, `minimize`; the converter asks it for one thing, `infer`.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import ClassVar, Literal, NamedTuple, Protocol
+
+from torch import Tensor, nn
+
+Batch = Mapping[str, Tensor]
+"""Tensors (B, C, X, Y, Z): images encoded to [-1, 1] in float32, masks 0/1 in float32, labels as class indices."""
+
+Losses = dict[str, Tensor]
+"""Scalar losses by name, for the log."""
+
+Head = Literal["tanh", "linear"]
+
+
+class Minimize(Protocol):
+    """Lower one loss by moving one player, and nobody else."""
+
+    def __call__(self, player: str, loss: Tensor) -> None:
+        """Step the optimizer of `player` down the gradient of `loss`, a scalar."""
+
+
+class Clock(NamedTuple):
+    """Where the run is; ramps are functions of it, never of local counters."""
+
+    step: int
+    stage: str
+    progress: float
+    """Fraction of the stage's steps that are done, in [0, 1]."""
+    run_progress: float
+    """Fraction of the run's steps that are done, in [0, 1]."""
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A part of the run in which only some players move; the others are frozen in eval()."""
+
+    name: str
+    players: frozenset[str]
+    fraction: float
+    """Share of the run's steps."""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """One thing that `infer` can be asked for."""
+
+    kind: Literal["image", "labels", "anomaly"]
+    source: str
+    """The role whose image goes in."""
+    target: str
+    """The role whose intensity scale decodes what comes out."""
+
+
+@dataclass(frozen=True)
+class OptimizerSpec:
+    """The optimizer of one player; betas are ignored by optimizers without them."""
+
+    name: Literal["adam", "adamw"] = "adam"
+    learning_rate: float = 2e-4
+    betas: tuple[float, float] = (0.5, 0.999)
+    weight_decay: float = 0.0
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What the data decides for a method: channel counts and the answer's last activation.
+
+    `head` is tanh for a target with a fixed window and linear for every unbounded scale.
+    """
+
+    source_channels: int
+    target_channels: int
+    head: Head
+
+
+class Method(nn.Module, ABC):
+    """A game between one or more players, and what the winner is used for."""
+
+    answering: ClassVar[frozenset[str]]
+    """The players that `infer` uses: averaged and exported; the others stay in training/."""
+
+    stages: tuple[Stage, ...] = ()
+    """Empty: one stage in which every player moves."""
+
+    margin: int = 0
+    """Voxels of real context that `infer` consumes on each side."""
+
+    divisor: int = 1
+    """Window starts and output sizes are multiples of this, counted from the padded origin."""
+
+    window: tuple[int, int, int] | None = None
+    """The fixed input size, or None where any size will do."""
+
+    @property
+    @abstractmethod
+    def reads(self) -> tuple[frozenset[str], ...]:
+        """The batch's keys in groups; the keys of one group come from one case and one crop."""
+
+    @property
+    @abstractmethod
+    def answers(self) -> Mapping[str, Answer]:
+        """What `infer` can be asked for, by name; the first is the default of `convert`."""
+
+    @abstractmethod
+    def players(self) -> dict[str, nn.Module]:
+        """Return the players by name; together they own every parameter exactly once."""
+
+    @abstractmethod
+    def optimizers(self) -> Mapping[str, OptimizerSpec]:
+        """Return the paper's optimizer of each player; the configuration may override it."""
+
+    @abstractmethod
+    def train_step(self, batch: Batch, minimize: Minimize, clock: Clock) -> Losses:
+        """Make every move of one step and return the losses for the log."""
+
+    @abstractmethod
+    def infer(self, source: Tensor, answer: str = "forward") -> Tensor:
+        """Answer an encoded source (B, C, X, Y, Z) with a fresh fp32 tensor on its grid less the margin."""
+
+    def diagnose(self, batch: Batch) -> Mapping[str, float]:
+        """Return label-free health figures on fixed validation patches."""
+        return {}
