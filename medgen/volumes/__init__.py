@@ -1,0 +1,27 @@
+"""Volumes: the one gate in, grids and resampling, and the one way out."""
+
+from medgen.volumes.gate import open_volume
+from medgen.volumes.grid import Grid, ras_permutation, working_grid
+from medgen.volumes.limits import Limits
+from medgen.volumes.listing import SUFFIXES, list_volumes, volume_name
+from medgen.volumes.overlap import field_of_view, world_overlap
+from medgen.volumes.resampling import resample
+from medgen.volumes.volume import Volume
+from medgen.volumes.writing import Written, write_volume
+
+__all__ = [
+    "SUFFIXES",
+    "Grid",
+    "Limits",
+    "Volume",
+    "Written",
+    "field_of_view",
+    "list_volumes",
+    "open_volume",
+    "ras_permutation",
+    "resample",
+    "volume_name",
+    "working_grid",
+    "world_overlap",
+    "write_volume",
+]
