@@ -1,0 +1,36 @@
+"""Data: the case table, preprocessing, intensity, masks, the cache and the batches."""
+
+from medgen.data.batches import Batches, Group
+from medgen.data.cache import Cache
+from medgen.data.cohort import fit_statistics, prepare_cohort
+from medgen.data.entries import CachedCase
+from medgen.data.intensity import Codec, fit_cohort, measure
+from medgen.data.masks import body_mask, outline
+from medgen.data.prefetch import prefetch
+from medgen.data.prepared import PreparedCase, PreparedSource
+from medgen.data.preprocessing import Preprocessing
+from medgen.data.rows import Row, Table
+from medgen.data.splits import assign_splits
+from medgen.data.table import read_table
+
+__all__ = [
+    "Batches",
+    "Cache",
+    "CachedCase",
+    "Codec",
+    "Group",
+    "PreparedCase",
+    "PreparedSource",
+    "Preprocessing",
+    "Row",
+    "Table",
+    "assign_splits",
+    "body_mask",
+    "fit_cohort",
+    "fit_statistics",
+    "measure",
+    "outline",
+    "prefetch",
+    "prepare_cohort",
+    "read_table",
+]

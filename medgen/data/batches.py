@@ -1,0 +1,136 @@
+"""Batches: a pure function of (seed, step, rank), so that resuming equals never stopping."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from medgen.config import Augmentation
+from medgen.data.augmentation import UNCHANGED, draw_spatial, jitter_intensity
+from medgen.data.entries import CachedCase
+from medgen.data.patches import IMAGE, REGION, Box, Size, draw_centre, place
+
+Array = NDArray[Any]
+
+REGIONS = frozenset({"label", "mask"})
+"""Keys that hold classes, not intensities."""
+
+
+@dataclass(frozen=True)
+class Group:
+    """Keys that come from one case and one crop, and the cases they are drawn from."""
+
+    keys: frozenset[str]
+    cases: Sequence[CachedCase]
+
+
+class Batches:
+    """Random patches of one or more groups, zipped.
+
+    Each group walks through its cases in shuffled rounds. A patch is centred in the mask with
+    probability `inside_mask`, else anywhere; every key arrives with `margin` more voxels of real
+    context on each side. Raises ValueError where a group is empty or a case lacks one of its keys.
+    """
+
+    def __init__(
+        self,
+        groups: Sequence[Group],
+        *,
+        patch: Size,
+        margin: int = 0,
+        batch_size: int,
+        inside_mask: float = 0.9,
+        augment: Augmentation | None = None,
+        seed: int = 0,
+    ) -> None:
+        _check(groups)
+        self._groups = tuple(groups)
+        self._size: Size = (patch[0] + 2 * margin, patch[1] + 2 * margin, patch[2] + 2 * margin)
+        self._batch_size = batch_size
+        self._inside_mask = inside_mask
+        self._augment = augment
+        self._seed = seed
+
+    def batch(self, step: int, rank: int = 0) -> dict[str, Tensor]:
+        """Return the batch of a step: (B, C, X, Y, Z), float32 images and masks, int64 labels."""
+        samples = [self._sample(step, rank, index) for index in range(self._batch_size)]
+        return {key: _as_tensor(key, [sample[key] for sample in samples]) for key in samples[0]}
+
+    def _sample(self, step: int, rank: int, index: int) -> dict[str, Array]:
+        sample: dict[str, Array] = {}
+        for number, group in enumerate(self._groups):
+            case = self._case(group, number, rank, step * self._batch_size + index)
+            rng = np.random.default_rng([self._seed, step, rank, index, number])
+            sample.update(self._patch(rng, case, group.keys))
+        return sample
+
+    def _case(self, group: Group, number: int, rank: int, draw: int) -> CachedCase:
+        """Return the case of a draw: every round of draws visits each case once."""
+        past, place_in_round = divmod(draw, len(group.cases))
+        order = np.random.default_rng([self._seed, rank, number, past]).permutation(
+            len(group.cases)
+        )
+        return group.cases[int(order[place_in_round])]
+
+    def _patch(
+        self, rng: np.random.Generator, case: CachedCase, keys: frozenset[str]
+    ) -> dict[str, Array]:
+        """Cut one patch; the draws come in one order, whatever the keys."""
+        shape = _shape(case)
+        centre = draw_centre(rng, case.indices, shape, inside_mask=self._inside_mask)
+        start = place(centre, self._size, shape)
+        change = UNCHANGED
+        if self._augment is not None:
+            change = draw_spatial(rng, self._augment, case.grid.spacing_mm)
+        box = Box(start, self._size, shape, change.matrix)
+        reversed_axes = tuple(axis + 1 for axis in change.flips)
+        patch = {}
+        for key in sorted(keys):
+            values = box.read(case.arrays[key], REGION if key in REGIONS else IMAGE)
+            patch[key] = np.flip(values, reversed_axes)
+        if self._augment is not None and "source" in patch:
+            patch["source"] = self._jitter(rng, case, patch["source"])
+        return patch
+
+    def _jitter(self, rng: np.random.Generator, case: CachedCase, source: Array) -> Array:
+        relative = self._augment.intensity if self._augment else 0.0
+        if relative == 0.0 or not any(case.jitter):
+            return source
+        channels = [
+            jitter_intensity(rng, channel, relative) if allowed else channel
+            for channel, allowed in zip(source, case.jitter, strict=True)
+        ]
+        return np.stack(channels)
+
+
+def _as_tensor(key: str, values: Sequence[Array]) -> Tensor:
+    # Stacked by NumPy: torch would start threads of its own beside the training's.
+    dtype = np.int64 if key == "label" else np.float32
+    return torch.from_numpy(np.stack(values).astype(dtype, order="C", copy=False))
+
+
+def _shape(case: CachedCase) -> Size:
+    x, y, z = case.grid.shape
+    return x, y, z
+
+
+def _check(groups: Sequence[Group]) -> None:
+    if not groups:
+        raise ValueError("there is no group to draw from")
+    seen: set[str] = set()
+    for group in groups:
+        if not group.cases:
+            raise ValueError(f"the group of {sorted(group.keys)} has no case")
+        if seen & group.keys:
+            raise ValueError(f"two groups hold {sorted(seen & group.keys)}")
+        seen |= group.keys
+        for case in group.cases:
+            lacking = sorted(group.keys - set(case.arrays))
+            if lacking:
+                raise ValueError(f"case {case.case} has no {', '.join(lacking)}")

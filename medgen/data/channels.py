@@ -1,0 +1,165 @@
+"""The columns of one role on the working grid: resampled once, checked, encoded, stacked."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from medgen.config import Scale, SharedScale
+from medgen.data.frame import Frame
+from medgen.data.intensity import Codec, measure, unit_of
+from medgen.data.masks import Mask
+from medgen.data.pairing import check_pair
+from medgen.problems import MedgenError, Problem, Refusal
+from medgen.volumes import Volume, field_of_view, resample
+
+Array = NDArray[Any]
+
+CLIPPED_SHARE = 1e-3
+"""Share of clipped voxels from which a warning is worth its line."""
+
+LABEL_LIMIT = 255
+
+
+@dataclass(frozen=True)
+class Scales:
+    """The scales by column, and what was fitted for the cohort ones."""
+
+    intensity: Mapping[str, Scale]
+    cohort: Mapping[str, tuple[float, float]]
+
+    def codec(self, column: str, values: Array, body: Mask, known: Mapping[str, Codec]) -> Codec:
+        """Measure a column's codec; `known` holds those of the case that it may share.
+
+        Raises:
+            Refusal: E_SCALE_SHARED where the column it shares with is absent, E_FLAT_INTENSITY.
+        """
+        if column in known:
+            return known[column]
+        scale = self.intensity[column]
+        shared = known.get(scale.column) if isinstance(scale, SharedScale) else None
+        if isinstance(scale, SharedScale) and shared is None:
+            message = f"its scale is that of {scale.column!r}, which this case lacks"
+            raise Refusal(Problem("E_SCALE_SHARED", message, "fill that cell of the table"))
+        return measure(scale, values, body, cohort=self.cohort.get(column), shared=shared)
+
+    def codec_at_conversion(self, column: str, known: Mapping[str, Codec]) -> Codec:
+        """Return what decodes an answer, from the source's codecs and the run alone."""
+        nothing = np.zeros((1, 1, 1), dtype=np.float32)
+        return self.codec(column, nothing, np.zeros((1, 1, 1), dtype=np.bool_), known)
+
+
+@dataclass(frozen=True, eq=False)
+class Channels:
+    """The columns of one role, a channel each."""
+
+    encoded: NDArray[np.float32]
+    """(C, X, Y, Z) in the order of the columns."""
+    codecs: Mapping[str, Codec]
+    seen: Mask
+    """Where every column has its field of view."""
+    warnings: tuple[str, ...]
+    overlaps: Mapping[str, float]
+
+
+def encode_columns(
+    frame: Frame,
+    volumes: Mapping[str, Volume],
+    columns: Sequence[str],
+    *,
+    scales: Scales,
+    known: Mapping[str, Codec],
+    min_overlap: float,
+) -> Channels:
+    """Resample, check and encode the columns of one role; those that share a scale come last.
+
+    Voxels outside a column's own field of view hold its background.
+
+    Raises:
+        Refusal: a column is missing, flat, shows no body, or does not overlap the reference.
+    """
+    codecs = dict(known)
+    encoded: dict[str, NDArray[np.float32]] = {}
+    overlaps: dict[str, float] = {}
+    warnings: list[str] = []
+    seen = np.ones(frame.grid.shape, dtype=np.bool_)
+    for column in sorted(columns, key=lambda c: isinstance(scales.intensity[c], SharedScale)):
+        with placed(column):
+            volume = require(volumes, column)
+            inside = field_of_view(volume.grid, frame.grid)
+            values = frame.values
+            if column != frame.column:
+                values = resample(volume.data, volume.grid, frame.grid)
+                unit = unit_of(scales.intensity[column])
+                overlap = check_pair(frame, values, inside, unit=unit, min_overlap=min_overlap)
+                overlaps.update({} if overlap is None else {column: overlap})
+            codec = scales.codec(column, values, frame.body & inside, codecs)
+            warnings += _clipping(column, codec, values[inside])
+            values = codec.encode(values)
+            values[~inside] = codec.encode(np.asarray(codec.background))
+        codecs[column] = codec
+        encoded[column] = values
+        seen &= inside
+    stacked = np.stack([encoded[column] for column in columns])
+    chosen = {column: codecs[column] for column in columns}
+    return Channels(stacked, chosen, seen, tuple(warnings), overlaps)
+
+
+def stack_labels(
+    frame: Frame, volumes: Mapping[str, Volume], columns: Sequence[str]
+) -> tuple[NDArray[np.uint8], Mask]:
+    """Return label columns (C, X, Y, Z) by nearest neighbour, and where all have a field of view.
+
+    Raises:
+        Refusal: E_LABEL_VALUES where a value is not a whole number from 0 to 255.
+    """
+    seen = np.ones(frame.grid.shape, dtype=np.bool_)
+    channels = []
+    for column in columns:
+        with placed(column):
+            volume = require(volumes, column)
+            values = resample(volume.data, volume.grid, frame.grid, order=0, outside=0.0)
+            if values.min() < 0 or values.max() > LABEL_LIMIT or (values % 1 != 0).any():
+                message = f"labels are not whole numbers from 0 to {LABEL_LIMIT}"
+                raise Refusal(Problem("E_LABEL_VALUES", message, "check the column"))
+            channels.append(values.astype(np.uint8))
+            seen &= field_of_view(volume.grid, frame.grid)
+    return np.stack(channels), seen
+
+
+def mask_column(frame: Frame, volumes: Mapping[str, Volume], column: str) -> Mask:
+    """Return where a mask column is above zero, on the working grid."""
+    with placed(column):
+        volume = require(volumes, column)
+        above = (volume.data > 0).astype(np.float32)
+        return np.asarray(resample(above, volume.grid, frame.grid, outside=0.0) >= 0.5)
+
+
+def require(volumes: Mapping[str, Volume], column: str) -> Volume:
+    """Return a column's volume, or refuse the case with E_COLUMN_EMPTY."""
+    if column not in volumes:
+        message = "the case has no image in this column"
+        raise Refusal(Problem("E_COLUMN_EMPTY", message, "fill the cell", column=column))
+    return volumes[column]
+
+
+@contextmanager
+def placed(column: str) -> Iterator[None]:
+    """Name the column in whatever goes wrong inside."""
+    try:
+        yield
+    except MedgenError as error:
+        raise error.at(column=column) from None
+
+
+def _clipping(column: str, codec: Codec, values: Array) -> list[str]:
+    clipped = codec.clipped(values)
+    if clipped <= CLIPPED_SHARE * values.size:
+        return []
+    window = f"[{codec.low:g}, {codec.high:g}] {codec.unit}"
+    return [f"column {column}: {clipped} voxels ({clipped / values.size:.1%}) lie beyond {window}"]

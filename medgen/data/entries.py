@@ -1,0 +1,117 @@
+"""One prepared case on the disk: arrays that are mapped when read, and what describes them."""
+
+from __future__ import annotations
+
+import json
+import zlib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from medgen.data.intensity import Codec
+from medgen.data.prepared import PreparedCase
+from medgen.files import write_json
+from medgen.problems import Refusal
+from medgen.volumes import Grid
+
+META = "meta.json"
+INSIDE = "inside"
+_CHUNK = 1 << 22
+
+
+class MappedArrays(Mapping[str, NDArray[Any]]):
+    """The arrays of a cache entry, mapped anew at each access.
+
+    A map held open would hold a file descriptor, and a large cohort would run out of them.
+    """
+
+    def __init__(self, folder: Path, names: tuple[str, ...]) -> None:
+        self._folder = folder
+        self._names = names
+
+    def __getitem__(self, name: str) -> NDArray[Any]:
+        if name not in self._names:
+            raise KeyError(name)
+        mapped: NDArray[Any] = np.load(
+            self._folder / f"{name}.npy", mmap_mode="r", allow_pickle=False
+        )
+        return mapped
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._names)
+
+    def __len__(self) -> int:
+        return len(self._names)
+
+
+@dataclass(frozen=True, eq=False)
+class CachedCase:
+    """A prepared case of which patches can be cut."""
+
+    case: str
+    arrays: Mapping[str, NDArray[Any]]
+    """(C, X, Y, Z) by batch key, and `inside`: the flat indices (int32) of the mask's voxels."""
+    codecs: Mapping[str, Codec]
+    grid: Grid
+    jitter: tuple[bool, ...]
+    """For each source channel, whether its intensity may be augmented."""
+    warnings: tuple[str, ...] = ()
+    overlaps: Mapping[str, float] | None = None
+
+    @property
+    def indices(self) -> NDArray[np.int32]:
+        """Return the flat indices, in C order, of the mask's voxels."""
+        return self.arrays[INSIDE]
+
+
+def write_entry(folder: Path, prepared: PreparedCase) -> None:
+    """Write a prepared case into an existing, empty folder. Raises OSError."""
+    inside = np.flatnonzero(prepared.arrays["mask"][0]).astype(np.int32)
+    for name, values in {**prepared.arrays, INSIDE: inside}.items():
+        np.save(folder / f"{name}.npy", values, allow_pickle=False)
+    write_json(folder / META, _describe(prepared, folder))
+
+
+def _describe(prepared: PreparedCase, folder: Path) -> dict[str, Any]:
+    files = sorted(folder.glob("*.npy"))
+    return {
+        "grid": prepared.grid.as_json(),
+        "codecs": {column: codec.as_json() for column, codec in prepared.codecs.items()},
+        "warnings": list(prepared.warnings),
+        "overlaps": dict(prepared.overlaps),
+        "checksums": {file.stem: _checksum(file) for file in files},
+    }
+
+
+def read_entry(folder: Path, case: str, jitter: tuple[bool, ...]) -> CachedCase | None:
+    """Return an entry, or None where it is absent, incomplete or damaged."""
+    try:
+        meta = json.loads((folder / META).read_text(encoding="utf-8"))
+        checksums = meta["checksums"]
+        if any(_checksum(folder / f"{name}.npy") != value for name, value in checksums.items()):
+            return None
+        codecs = {column: Codec.from_json(value) for column, value in meta["codecs"].items()}
+        return CachedCase(
+            case=case,
+            arrays=MappedArrays(folder, tuple(checksums)),
+            codecs=codecs,
+            grid=Grid.from_json(meta["grid"]),
+            jitter=jitter,
+            warnings=tuple(meta["warnings"]),
+            overlaps=meta["overlaps"],
+        )
+    except (FileNotFoundError, NotADirectoryError, ValueError, KeyError, TypeError, Refusal):
+        return None
+
+
+def _checksum(path: Path) -> int:
+    """Return the CRC-32 of a file: it finds damage, which is all it is for."""
+    checksum = 0
+    with path.open("rb") as stream:
+        while chunk := stream.read(_CHUNK):
+            checksum = zlib.crc32(chunk, checksum)
+    return checksum

@@ -1,0 +1,58 @@
+"""The working frame of a case: the grid, the body and the crop that its reference column gives."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from medgen.config import PreprocessingConfig
+from medgen.data.masks import Mask, bounding_box, outline
+from medgen.volumes import Grid, Volume, resample, working_grid
+
+
+@dataclass(frozen=True, eq=False)
+class Frame:
+    """Where a case is worked on."""
+
+    column: str
+    """The reference column."""
+    native: Grid
+    """The reference column's own grid."""
+    grid: Grid
+    """The working grid: RAS-ordered axes, the run's spacing, cropped."""
+    values: NDArray[np.float32]
+    """The reference column on the working grid, in physical units."""
+    body: Mask
+    """The reference column's body on the working grid."""
+
+
+def frame_of(column: str, reference: Volume, *, unit: str, settings: PreprocessingConfig) -> Frame:
+    """Lay the working frame by the reference column, and nothing else.
+
+    `unit` is the one that the column's scale promises: it decides how the body is found.
+
+    Raises:
+        Refusal: E_EMPTY_BODY where no body stands out.
+    """
+    whole = working_grid(reference.grid, settings.spacing_mm)
+    values = resample(reference.data, reference.grid, whole)
+    body = outline(values, unit=unit, spacing_mm=whole.spacing_mm)
+    if settings.crop == "none":
+        return Frame(column, reference.grid, whole, values, body)
+    box = crop_box(body, whole, settings)
+    grid = crop_grid(whole, box)
+    return Frame(column, reference.grid, grid, values[box].copy(), body[box].copy())
+
+
+def crop_box(mask: Mask, grid: Grid, settings: PreprocessingConfig) -> tuple[slice, ...]:
+    """Return the box around a mask with the configured margin, inside the grid."""
+    margin = [math.ceil(settings.crop_margin_mm / spacing - 1e-6) for spacing in grid.spacing_mm]
+    return bounding_box(mask, margin=margin)
+
+
+def crop_grid(grid: Grid, box: tuple[slice, ...]) -> Grid:
+    """Return the grid of a box of voxels."""
+    return grid.crop([part.start for part in box], [part.stop - part.start for part in box])

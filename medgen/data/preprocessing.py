@@ -1,0 +1,207 @@
+"""From volumes to arrays on the working grid, and the way back: described once, for all verbs.
+
+Training and conversion lay the frame and measure percentiles on the first source column alone:
+at conversion there is nothing else. Every column is interpolated once, from its own grid.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from medgen.config import PercentileScale, PreprocessingConfig, Roles, Scale, SharedScale
+from medgen.data.channels import (
+    Channels,
+    Scales,
+    encode_columns,
+    mask_column,
+    placed,
+    require,
+    stack_labels,
+)
+from medgen.data.frame import Frame, crop_box, crop_grid, frame_of
+from medgen.data.intensity import Codec, unit_of
+from medgen.data.masks import Mask
+from medgen.data.prepared import PreparedCase, PreparedSource
+from medgen.problems import Problem, Refusal
+from medgen.volumes import Grid, Volume, field_of_view, resample
+
+Array = NDArray[Any]
+
+
+@dataclass(frozen=True)
+class Preprocessing:
+    """The run's own way from volumes to arrays."""
+
+    roles: Roles
+    settings: PreprocessingConfig
+    intensity: Mapping[str, Scale]
+    interpolation: Literal["linear", "spline"] = "linear"
+    """How answers return to the native grid."""
+    cohort: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+    """Low and high of each cohort-scaled column, from `fit_statistics`."""
+
+    @property
+    def source_columns(self) -> tuple[str, ...]:
+        """Return the source's columns, a channel each."""
+        return self.roles.source.columns
+
+    @property
+    def target_columns(self) -> tuple[str, ...]:
+        """Return the target's columns, a channel each."""
+        return self.roles.target.columns if self.roles.target else ()
+
+    @property
+    def label_columns(self) -> tuple[str, ...]:
+        """Return the label's columns, a channel each."""
+        return self.roles.label.columns if self.roles.label else ()
+
+    def columns(self, keys: Iterable[str]) -> tuple[str, ...]:
+        """Return the columns that the batch keys need, the mask's included."""
+        by_key = {
+            "source": self.source_columns,
+            "target": self.target_columns,
+            "label": self.label_columns,
+        }
+        named = [column for key in by_key if key in set(keys) for column in by_key[key]]
+        named += [] if self.roles.mask == "auto" else [self.roles.mask]
+        return tuple(dict.fromkeys(named))
+
+    def jitters(self, column: str) -> bool:
+        """Tell whether a source column's intensity may be augmented.
+
+        Only percentile scales carry no physical meaning, and not where a target shares them.
+        """
+        shared = {s.column for s in self.intensity.values() if isinstance(s, SharedScale)}
+        scale = self.intensity[column]
+        also_target = column in self.target_columns
+        return isinstance(scale, PercentileScale) and column not in shared and not also_target
+
+    def as_json(self) -> dict[str, Any]:
+        """Return everything that decides the prepared arrays, as a JSON object."""
+        return {
+            "roles": self.roles.model_dump(mode="json"),
+            "settings": self.settings.model_dump(mode="json"),
+            "intensity": {
+                column: scale.model_dump(mode="json", by_alias=True)
+                for column, scale in self.intensity.items()
+            },
+            "cohort": {column: list(ends) for column, ends in self.cohort.items()},
+        }
+
+    def frame(self, volumes: Mapping[str, Volume]) -> Frame:
+        """Lay the frame by the first source column, or the first target's where there is none."""
+        first = self.source_columns[0]
+        reference = first if first in volumes or not self.target_columns else self.target_columns[0]
+        with placed(reference):
+            volume = require(volumes, reference)
+            unit = unit_of(self.intensity[reference])
+            return frame_of(reference, volume, unit=unit, settings=self.settings)
+
+    def prepare_source(self, volumes: Mapping[str, Volume]) -> PreparedSource:
+        """Prepare what conversion has: the source columns, keyed by name.
+
+        Raises:
+            Refusal: a column is missing, flat, shows no body, or does not overlap the first.
+        """
+        frame = self.frame({column: require(volumes, column) for column in self.source_columns})
+        channels = self._encode(frame, volumes, self.source_columns, {})
+        scales = Scales(self.intensity, self.cohort)
+        return PreparedSource(
+            source=channels.encoded,
+            body=frame.body,
+            grid=frame.grid,
+            native=frame.native,
+            body_native=_body_on(frame.native, frame),
+            source_codecs=channels.codecs,
+            target_codecs={
+                column: scales.codec_at_conversion(column, channels.codecs)
+                for column in self.target_columns
+            },
+            warnings=channels.warnings,
+            overlaps=channels.overlaps,
+        )
+
+    def prepare_case(self, volumes: Mapping[str, Volume]) -> PreparedCase:
+        """Prepare a training case: every role of which the case has columns, and the mask.
+
+        A case without source columns is laid out by its first target column. Voxels that a
+        target or label did not see leave the mask.
+
+        Raises:
+            Refusal: a column is missing in a role, or unusable; the mask is empty.
+        """
+        frame = self.frame(volumes)
+        mask = self._mask(frame, volumes)
+        arrays: dict[str, Array] = {}
+        codecs: dict[str, Codec] = {}
+        warnings: dict[str, None] = {}
+        overlaps: dict[str, float] = {}
+        for key, columns in (("source", self.source_columns), ("target", self.target_columns)):
+            if any(column in volumes for column in columns):
+                channels = self._encode(frame, volumes, columns, codecs)
+                arrays[key] = channels.encoded
+                codecs.update(channels.codecs)
+                warnings.update(dict.fromkeys(channels.warnings))
+                overlaps.update(channels.overlaps)
+                mask = mask & channels.seen if key == "target" else mask
+        if any(column in volumes for column in self.label_columns):
+            arrays["label"], seen = stack_labels(frame, volumes, self.label_columns)
+            mask = mask & seen
+        arrays["mask"] = mask[None].astype(np.uint8)
+        arrays, grid = self._crop(arrays, mask, frame.grid)
+        return PreparedCase(arrays, codecs, grid, tuple(warnings), overlaps)
+
+    def restore(self, values: Array, prepared: PreparedSource, *, background: float) -> Array:
+        """Carry an answer (X, Y, Z) from the working grid to the source's own grid, float32.
+
+        Edges are extended by half a voxel; beyond them the answer is `background`. A spline
+        never leaves the range of the answer.
+        """
+        order = 3 if self.interpolation == "spline" else 1
+        restored = resample(values, prepared.grid, prepared.native, order=order, outside=background)
+        if order == 3:
+            inside = field_of_view(prepared.grid, prepared.native)
+            low, high = float(values.min()), float(values.max())
+            restored[inside] = np.clip(restored[inside], low, high)
+        return restored
+
+    def _mask(self, frame: Frame, volumes: Mapping[str, Volume]) -> Mask:
+        if self.roles.mask == "auto":
+            return frame.body
+        return mask_column(frame, volumes, self.roles.mask)
+
+    def _crop(
+        self, arrays: Mapping[str, Array], mask: Mask, grid: Grid
+    ) -> tuple[dict[str, Array], Grid]:
+        """Crop a case to its mask column; an automatic mask has laid the frame already."""
+        if not mask.any():
+            message = "no voxel of the mask is inside every image"
+            raise Refusal(Problem("E_EMPTY_MASK", message, "check the mask and the pair"))
+        box: tuple[slice, ...] = (slice(None),)
+        if self.settings.crop == "mask" and self.roles.mask != "auto":
+            inner = crop_box(mask, grid, self.settings)
+            box, grid = (slice(None), *inner), crop_grid(grid, inner)
+        return {key: np.ascontiguousarray(values[box]) for key, values in arrays.items()}, grid
+
+    def _encode(
+        self,
+        frame: Frame,
+        volumes: Mapping[str, Volume],
+        columns: tuple[str, ...],
+        known: Mapping[str, Codec],
+    ) -> Channels:
+        scales = Scales(self.intensity, self.cohort)
+        least = self.settings.min_overlap
+        return encode_columns(
+            frame, volumes, columns, scales=scales, known=known, min_overlap=least
+        )
+
+
+def _body_on(native: Grid, frame: Frame) -> Mask:
+    body = frame.body.astype(np.float32)
+    return np.asarray(resample(body, frame.grid, native, outside=0.0, antialias=False) >= 0.5)

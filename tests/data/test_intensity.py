@@ -1,0 +1,100 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+from medgen.config import CohortScale, PercentileScale, SharedScale, WindowScale
+from medgen.data import Codec, fit_cohort, measure
+from medgen.data.intensity import unit_of
+from medgen.problems import Refusal
+
+HU = WindowScale(scale="window", low=-1024, high=3000, unit="HU")
+ENDS = st.tuples(st.floats(-5000, 5000), st.floats(1e-2, 1e4)).map(lambda p: (p[0], p[0] + p[1]))
+SHARES = hnp.arrays(np.float64, 20, elements=st.floats(0, 1))
+
+
+def body(values: np.ndarray) -> np.ndarray:
+    return np.ones(values.shape, dtype=bool)
+
+
+@given(ends=ENDS, shares=SHARES, clip=st.booleans())
+def test_encode_then_decode_is_the_identity_inside(ends, shares, clip):
+    low, high = ends
+    values = low + shares * (high - low)
+    codec = Codec(low, high, clip, "arbitrary", low)
+    encoded = codec.encode(values)
+    assert encoded.dtype == np.float32
+    assert np.abs(encoded).max() <= 1.0 + 1e-6
+    tolerance = 1e-6 * (high - low) + 1e-6 * max(abs(low), abs(high))
+    np.testing.assert_allclose(codec.decode(encoded), values, atol=tolerance, rtol=0)
+
+
+@given(ends=ENDS, shares=hnp.arrays(np.float64, 20, elements=st.floats(-3, 4)))
+def test_linear_beyond_the_ends_and_monotone(ends, shares):
+    low, high = ends
+    values = np.sort(low + shares * (high - low))
+    encoded = Codec(low, high, False, "arbitrary", low).encode(values)
+    assert (np.diff(encoded) >= 0).all()
+    np.testing.assert_allclose(encoded, 2 * np.sort(shares) - 1, atol=1e-5 * (1 + abs(low)))
+
+
+def test_a_window_clips_and_counts():
+    codec = measure(HU, np.zeros(1), np.ones(1, bool))
+    values = np.array([-2000.0, -1024.0, 0.0, 3000.0, 3071.0])
+    assert codec.clipped(values) == 2
+    assert codec.encode(values).tolist()[0] == -1.0
+    assert codec.encode(values).tolist()[-1] == 1.0
+    assert (codec.background, codec.unit, codec.gain) == (-1024.0, "HU", 2012.0)
+
+
+def test_a_window_keeps_its_own_background():
+    scale = WindowScale(scale="window", low=0, high=10, unit="SUV", background=1.0)
+    assert measure(scale, np.zeros(1), np.ones(1, bool)).background == 1.0
+    assert unit_of(scale) == "SUV"
+    assert unit_of(PercentileScale(scale="percentile")) == "arbitrary"
+
+
+def test_decode_takes_tensors():
+    codec = Codec(-1024.0, 3000.0, True, "HU", -1024.0)
+    decoded = codec.decode(torch.tensor([-1.0, 0.0, 1.0]))
+    assert torch.equal(decoded, torch.tensor([-1024.0, 988.0, 3000.0]))
+
+
+def test_percentiles_are_measured_inside_the_body_and_never_clip():
+    values = np.concatenate([np.zeros(1000), np.linspace(100, 200, 101)])
+    scale = PercentileScale(scale="percentile", low=0, high=100)
+    codec = measure(scale, values, values > 0)
+    assert (codec.low, codec.high, codec.background) == (100.0, 200.0, 100.0)
+    assert codec.clipped(np.array([1e6])) == 0
+    assert codec.encode(np.array([300.0]))[0] == pytest.approx(3.0)
+
+
+@pytest.mark.parametrize("inside", [True, False])
+def test_flat_values_are_refused(inside):
+    with pytest.raises(Refusal, match="E_FLAT_INTENSITY"):
+        measure(PercentileScale(scale="percentile"), np.full(9, 7.0), np.full(9, inside))
+
+
+def test_cohort_and_shared_scales():
+    cohort = CohortScale(scale="cohort")
+    assert fit_cohort(cohort, [(0, 10), (1, 30), (2, 20)]) == (1.0, 20.0)
+    codec = measure(cohort, np.zeros(1), np.ones(1, bool), cohort=(1.0, 20.0))
+    assert (codec.low, codec.high, codec.clip) == (1.0, 20.0, False)
+    shared = SharedScale.model_validate({"scale": "shared", "with": "pet_low"})
+    assert measure(shared, np.zeros(1), np.ones(1, bool), shared=codec) == codec
+    with pytest.raises(Refusal, match="E_COHORT_EMPTY"):
+        fit_cohort(cohort, [])
+    with pytest.raises(ValueError, match="not fitted"):
+        measure(cohort, np.zeros(1), np.ones(1, bool))
+    with pytest.raises(ValueError, match="pet_low"):
+        measure(shared, np.zeros(1), np.ones(1, bool))
+
+
+@given(ends=ENDS, clip=st.booleans())
+def test_json_round_trip(ends, clip):
+    codec = Codec(ends[0], ends[1], clip, "HU", ends[0])
+    assert Codec.from_json(codec.as_json()) == codec
