@@ -1,0 +1,6 @@
+"""Losses: pure functions of tensors, computed in float32."""
+
+from medgen.losses.adversarial import Adversarial, discriminator_loss, generator_loss
+from medgen.losses.reconstruction import l1_loss
+
+__all__ = ["Adversarial", "discriminator_loss", "generator_loss", "l1_loss"]

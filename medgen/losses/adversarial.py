@@ -1,0 +1,57 @@
+"""Adversarial losses, each as in its paper, on logits.
+
+| name            | discriminator, real | discriminator, fake | generator      |
+|-----------------|---------------------|---------------------|----------------|
+| `least_squares` | (x - 1)^2           | x^2                 | (x - 1)^2      |
+| `bce`           | -log s(x)           | -log(1 - s(x))      | -log s(x)      |
+| `hinge`         | max(0, 1 - x)       | max(0, 1 + x)       | -x             |
+
+x are logits and s the logistic function; every loss is the mean over all patches.
+`least_squares`: Mao et al., ICCV 2017, with a = 0 and b = c = 1. `bce`: Goodfellow et al., NeurIPS
+2014, with the non-saturating generator of its section 3. `hinge`: Lim and Ye, Geometric GAN, 2017.
+"""
+
+from __future__ import annotations
+
+from typing import Literal, assert_never
+
+import torch.nn.functional as F
+from torch import Tensor
+
+Adversarial = Literal["least_squares", "bce", "hinge"]
+
+
+def discriminator_loss(kind: Adversarial, real: Tensor, fake: Tensor) -> Tensor:
+    """Reward a discriminator for high logits on real images and low ones on fakes.
+
+    The two halves are averaged, as in pix2pix, so that no kind's discriminator outruns its
+    generator by its scale. `real` and `fake` are logits of any shape; a scalar is returned.
+    """
+    real, fake = real.float(), fake.float()
+    match kind:
+        case "least_squares":
+            halves = (real - 1.0).square().mean() + fake.square().mean()
+        case "bce":
+            halves = F.softplus(-real).mean() + F.softplus(fake).mean()
+        case "hinge":
+            halves = F.relu(1.0 - real).mean() + F.relu(1.0 + fake).mean()
+        case _:
+            assert_never(kind)
+    return 0.5 * halves
+
+
+def generator_loss(kind: Adversarial, fake: Tensor) -> Tensor:
+    """Reward a generator for high logits on its fakes, with a gradient that does not saturate.
+
+    `fake` are logits of any shape; a scalar is returned.
+    """
+    fake = fake.float()
+    match kind:
+        case "least_squares":
+            return (fake - 1.0).square().mean()
+        case "bce":
+            return F.softplus(-fake).mean()
+        case "hinge":
+            return -fake.mean()
+        case _:
+            assert_never(kind)

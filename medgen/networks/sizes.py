@@ -1,0 +1,26 @@
+"""Which patch sizes a network takes; a wrong one is the configuration's fault and said so."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from medgen.problems import ConfigurationError, Problem
+
+
+def check_size(network: str, size: Sequence[int], *, minimum: int, divisor: int = 1) -> None:
+    """Refuse a patch or window (X, Y, Z) that the network cannot take.
+
+    Raises:
+        ConfigurationError: E_PATCH_SIZE, with the size and what it must be.
+    """
+    if all(length >= minimum and length % divisor == 0 for length in size):
+        return
+    multiples = f" and a multiple of {divisor}" if divisor > 1 else ""
+    raise ConfigurationError(
+        Problem(
+            "E_PATCH_SIZE",
+            f"{network} cannot take {' x '.join(map(str, size))} voxels: each axis must be at "
+            f"least {minimum}{multiples}",
+            "change train.patch or convert.window, or give the network fewer levels",
+        )
+    )

@@ -1,0 +1,111 @@
+"""The U-Net generator: MONAI's residual U-Net as the body, an fp32 head on top."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from monai.networks.nets.unet import UNet as ResidualUNet
+from pydantic import Field
+from torch import Tensor, nn
+
+from medgen.config import Strict
+from medgen.networks.head import Activation, Head
+from medgen.networks.sizes import check_size
+
+Channels = Annotated[int, Field(ge=1)]
+Levels = Annotated[tuple[Channels, ...], Field(min_length=2, max_length=8)]
+
+
+class UNetOptions(Strict):
+    """A 3D U-Net with residual units and instance norm, as MONAI builds it.
+
+    Each level but the last halves the grid, the first one too: full resolution is met only by the
+    last, transposed convolution, which makes this net many times cheaper than one that starts at
+    full resolution.
+    """
+
+    name: Literal["unet"] = "unet"
+    channels: Levels = (32, 64, 128, 256)
+    """Features per level, from half resolution down."""
+    features: Channels = 16
+    """Features at full resolution, from which the head computes the answer."""
+    residual_units: Annotated[int, Field(ge=0, le=8)] = 2
+    """Convolutions per encoder level, bridged by a residual connection; 0 leaves one, unbridged."""
+    dropout: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.0
+    """Share of features that are dropped, in training only."""
+
+    @property
+    def divisor(self) -> int:
+        """Return what every axis must be a multiple of: one halving for each level but the last."""
+        return int(2 ** (len(self.channels) - 1))
+
+    @property
+    def minimum_patch(self) -> int:
+        """Return the shortest axis: an instance norm needs more than one voxel at the bottom."""
+        return 2 * self.divisor
+
+    def build(self, *, source_channels: int, target_channels: int, activation: Activation) -> UNet:
+        """Return a freshly initialised generator."""
+        return UNet(
+            self,
+            source_channels=source_channels,
+            target_channels=target_channels,
+            activation=activation,
+        )
+
+
+class UNet(nn.Module):
+    """Generate an image from an image: (B, source, X, Y, Z) -> (B, target, X, Y, Z) in float32.
+
+    Residual units: Kerfoot et al., Left-ventricle quantification using residual U-Net, STACOM 2018.
+    """
+
+    def __init__(
+        self,
+        options: UNetOptions,
+        *,
+        source_channels: int,
+        target_channels: int,
+        activation: Activation,
+    ) -> None:
+        super().__init__()
+        self.divisor = options.divisor
+        self.minimum_patch = options.minimum_patch
+        self.body = _Body(
+            spatial_dims=3,
+            in_channels=source_channels,
+            out_channels=options.features,
+            channels=options.channels,
+            strides=(2,) * (len(options.channels) - 1),
+            num_res_units=options.residual_units,
+            dropout=options.dropout,
+        )
+        self.head = Head(options.features, target_channels, activation)
+
+    def forward(self, source: Tensor) -> Tensor:
+        """Generate.
+
+        Raises:
+            ConfigurationError: E_PATCH_SIZE, an axis is too short or no multiple of the divisor.
+        """
+        check_size("unet", source.shape[2:], minimum=self.minimum_patch, divisor=self.divisor)
+        features: Tensor = self.body(source)
+        answer: Tensor = self.head(features)
+        return answer
+
+
+class _Body(ResidualUNet):
+    """MONAI's U-Net up to its last features.
+
+    MONAI ends with a convolution without norm or activation, so that a head behind it would be a
+    linear layer behind a linear layer, at a fifth of the whole cost. Here the top level ends with
+    its transposed convolution, norm and activation, and the head convolves those.
+    """
+
+    def _get_up_layer(
+        self, in_channels: int, out_channels: int, strides: int, is_top: bool
+    ) -> nn.Module:
+        layer: nn.Module = super()._get_up_layer(in_channels, out_channels, strides, False)
+        if is_top and isinstance(layer, nn.Sequential) and self.num_res_units > 0:
+            return layer[0]
+        return layer

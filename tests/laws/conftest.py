@@ -1,0 +1,126 @@
+"""Every method in a size for tests, and a loop that does the least a loop can do."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from medgen.method import Batch, Clock, Losses, Method, Setting
+from medgen.methods import METHODS
+from medgen.networks import PatchDiscriminatorOptions, UNetOptions
+
+PATCH = 16
+CLOCK = Clock(step=0, stage="", progress=0.0, run_progress=0.0)
+
+GENERATOR = UNetOptions(channels=(4, 8, 16), features=4, residual_units=1)
+SMALL: Mapping[str, Mapping[str, Any]] = {
+    "conditional_gan": {
+        "generator": GENERATOR,
+        "discriminator": PatchDiscriminatorOptions(channels=4, layers=2),
+    },
+    "regression": {"generator": GENERATOR},
+}
+"""Constructor options that make a method small enough for the fast tier; a new method adds its own."""
+
+SETTINGS = {
+    "one bounded channel": Setting(source_channels=1, target_channels=1, head="tanh"),
+    "two channels, unbounded": Setting(source_channels=2, target_channels=1, head="linear"),
+}
+
+
+class Game:
+    """A method, its data and its players' optimizers; calling it makes one move."""
+
+    def __init__(self, method: Method, setting: Setting, *, speed: float = 1.0) -> None:
+        self.method = method
+        self.setting = setting
+        self.moves: list[str] = []
+        self.watch: Callable[[str], None] | None = None
+        """Called with the player's name after each of its moves."""
+        self._parameters = {
+            name: list(player.parameters()) for name, player in method.players().items()
+        }
+        self._optimizers = {
+            name: torch.optim.Adam(
+                self._parameters[name], lr=speed * spec.learning_rate, betas=spec.betas
+            )
+            for name, spec in method.optimizers().items()
+        }
+
+    def __call__(self, player: str, loss: Tensor) -> None:
+        """Lower a loss by moving one player: the least that `Minimize` promises."""
+        assert loss.shape == (), "a move takes a scalar"
+        assert loss.dtype == torch.float32, "losses are computed outside autocast"
+        self._optimizers[player].zero_grad()
+        with torch.autocast("cpu", enabled=False):
+            loss.backward(inputs=self._parameters[player])
+            self._optimizers[player].step()
+        self.moves.append(player)
+        if self.watch is not None:
+            self.watch(player)
+
+    def batch(self, seed: int = 0, size: int = 2) -> dict[str, Tensor]:
+        """Make a batch of smooth random images; the target follows from the source."""
+        generator = torch.Generator().manual_seed(seed)
+        length = PATCH + 2 * self.method.margin
+        coarse = torch.randn(size, self.setting.source_channels, 4, 4, 4, generator=generator)
+        source = torch.nn.functional.interpolate(coarse, (length,) * 3, mode="trilinear").tanh()
+        first = source[:, :1]
+        everything = {
+            "source": source,
+            "target": torch.where(first > 0.2, 0.8, 0.3 * first - 0.4).repeat(
+                1, max(1, self.setting.target_channels), 1, 1, 1
+            ),
+            "label": (first > 0.2).long(),
+            "mask": torch.ones_like(first),
+        }
+        return {key: everything[key] for key in frozenset().union(*self.method.reads)}
+
+    def play(self, batch: Batch, *, bf16: bool = False, clock: Clock = CLOCK) -> Losses:
+        """Make one training step."""
+        # A cached cast would outlive the move that makes it stale.
+        with torch.autocast("cpu", torch.bfloat16, enabled=bf16, cache_enabled=False):
+            return self.method.train_step(batch, self, clock)
+
+    def clocks(self) -> list[Clock]:
+        """Return the start, the middle and the end of every stage."""
+        names = [stage.name for stage in self.method.stages] or [""]
+        return [
+            Clock(step, name, progress, (number + progress) / len(names))
+            for number, name in enumerate(names)
+            for step, progress in enumerate((0.0, 0.5, 1.0))
+        ]
+
+
+@pytest.fixture(params=sorted(METHODS))
+def name(request: pytest.FixtureRequest) -> str:
+    """Return each method's name."""
+    return str(request.param)
+
+
+@pytest.fixture(params=list(SETTINGS))
+def setting(request: pytest.FixtureRequest) -> Setting:
+    """Return each kind of data."""
+    return SETTINGS[str(request.param)]
+
+
+@pytest.fixture
+def make_game(name: str, setting: Setting) -> Callable[..., Game]:
+    """Return a factory of equal games; `speed` multiplies the paper's learning rates."""
+    assert name in SMALL, f"give {name} its small options in tests/laws/conftest.py"
+
+    def make(*, speed: float = 1.0) -> Game:
+        torch.manual_seed(0)
+        return Game(METHODS[name](setting, **SMALL[name]), setting, speed=speed)
+
+    return make
+
+
+@pytest.fixture
+def game(make_game: Callable[..., Game]) -> Game:
+    """Return a fresh game."""
+    return make_game()

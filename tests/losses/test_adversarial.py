@@ -1,0 +1,124 @@
+"""The adversarial losses against their papers: values and gradients in closed form."""
+
+from __future__ import annotations
+
+import math
+from typing import get_args
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import Tensor
+
+from medgen.losses import Adversarial, discriminator_loss, generator_loss
+
+KINDS = get_args(Adversarial)
+LOGITS = (-5.0, -1.0, -0.3, 0.0, 0.4, 1.0, 3.0)
+
+
+def logistic(x: float) -> float:
+    return 1.0 / (1.0 + math.exp(-x))
+
+
+REAL = {
+    "least_squares": lambda x: (x - 1) ** 2,
+    "bce": lambda x: -math.log(logistic(x)),
+    "hinge": lambda x: max(0.0, 1 - x),
+}
+FAKE = {
+    "least_squares": lambda x: x**2,
+    "bce": lambda x: -math.log(1 - logistic(x)),
+    "hinge": lambda x: max(0.0, 1 + x),
+}
+GENERATOR = {
+    "least_squares": lambda x: (x - 1) ** 2,
+    "bce": lambda x: -math.log(logistic(x)),
+    "hinge": lambda x: -x,
+}
+
+
+def gradient(loss: Tensor, logits: Tensor) -> float:
+    return float(torch.autograd.grad(loss, logits)[0])
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("real", LOGITS)
+@pytest.mark.parametrize("fake", LOGITS)
+def test_discriminator_values(kind: Adversarial, real: float, fake: float) -> None:
+    loss = discriminator_loss(kind, torch.tensor([real]), torch.tensor([fake]))
+    assert loss.item() == pytest.approx(0.5 * (REAL[kind](real) + FAKE[kind](fake)), rel=1e-5)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("fake", LOGITS)
+def test_generator_values(kind: Adversarial, fake: float) -> None:
+    loss = generator_loss(kind, torch.tensor([fake]))
+    assert loss.item() == pytest.approx(GENERATOR[kind](fake), rel=1e-5, abs=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("kind", "logit", "expected"),
+    [
+        ("least_squares", -5.0, -12.0),
+        ("least_squares", 1.0, 0.0),
+        ("least_squares", 3.0, 4.0),
+        ("bce", -5.0, -logistic(5.0)),
+        ("bce", 0.0, -0.5),
+        ("hinge", -5.0, -1.0),
+        ("hinge", 5.0, -1.0),
+    ],
+)
+def test_generator_gradients(kind: Adversarial, logit: float, expected: float) -> None:
+    fake = torch.tensor([logit], requires_grad=True)
+    assert gradient(generator_loss(kind, fake), fake) == pytest.approx(expected, abs=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("kind", "logit", "of_real", "of_fake"),
+    [
+        ("least_squares", -5.0, -6.0, -5.0),
+        ("bce", -5.0, -0.5 * logistic(5.0), 0.5 * logistic(-5.0)),
+        ("hinge", -5.0, -0.5, 0.0),
+        ("hinge", 5.0, 0.0, 0.5),
+    ],
+)
+def test_discriminator_gradients(
+    kind: Adversarial, logit: float, of_real: float, of_fake: float
+) -> None:
+    real, fake = (torch.tensor([logit], requires_grad=True) for _ in range(2))
+    gradients = torch.autograd.grad(discriminator_loss(kind, real, fake), (real, fake))
+    assert [g.item() for g in gradients] == pytest.approx([of_real, of_fake], abs=1e-6)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@given(real=st.floats(-6, 6), fake=st.floats(-6, 6), step=st.floats(0.01, 1.0))
+def test_the_players_pull_against_each_other(
+    kind: Adversarial, real: float, fake: float, step: float
+) -> None:
+    """A fake's higher logit never hurts the generator below 1 nor helps the discriminator above 0."""
+    low, high = torch.tensor([fake]), torch.tensor([fake + step])
+    truth = torch.tensor([real])
+    if fake + step <= 1:
+        assert generator_loss(kind, high) <= generator_loss(kind, low)
+    if fake >= 0:
+        assert discriminator_loss(kind, truth, high) >= discriminator_loss(kind, truth, low)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_losses_are_means_over_patches_whatever_their_shape(kind: Adversarial) -> None:
+    logits = torch.randn(2, 1, 3, 4, 5)
+    flat = logits.flatten()
+    torch.testing.assert_close(generator_loss(kind, logits), generator_loss(kind, flat))
+    each = torch.stack([generator_loss(kind, x) for x in flat])
+    torch.testing.assert_close(generator_loss(kind, logits), each.mean())
+    assert discriminator_loss(kind, logits, flat[:7]).shape == ()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_losses_are_float32_and_finite_for_extreme_bf16_logits(kind: Adversarial) -> None:
+    logits = torch.tensor([-1000.0, 1000.0], dtype=torch.bfloat16, requires_grad=True)
+    for loss in (generator_loss(kind, logits), discriminator_loss(kind, logits, logits)):
+        assert loss.dtype == torch.float32
+        assert loss.isfinite()
+        assert torch.autograd.grad(loss, logits)[0].isfinite().all()

@@ -1,0 +1,87 @@
+"""The conditional PatchGAN: what it sees, and what it costs."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import nn
+
+from medgen.networks import PATCH_DISCRIMINATOR, PatchDiscriminator, PatchDiscriminatorOptions
+from medgen.problems import ConfigurationError
+
+
+def build(layers: int = 2, channels: int = 4, source: int = 1) -> PatchDiscriminator:
+    torch.manual_seed(0)
+    options = PatchDiscriminatorOptions(channels=channels, layers=layers)
+    return options.build(source_channels=source, target_channels=1)
+
+
+@pytest.mark.parametrize("layers", [1, 2, 3])
+def test_the_smallest_patch_leaves_one_logit(layers: int) -> None:
+    net = build(layers)
+    size = (net.minimum_patch,) * 3
+    logits = net(torch.randn(2, 1, *size), torch.randn(2, 1, *size))
+    assert logits.shape == (2, 1, 1, 1, 1)
+    assert logits.dtype == torch.float32
+
+
+def test_a_shorter_patch_is_the_configurations_fault() -> None:
+    net = build()
+    with pytest.raises(ConfigurationError, match="at least 12"):
+        net(torch.randn(1, 1, 16, 16, 11), torch.randn(1, 1, 16, 16, 11))
+
+
+def test_logits_form_a_grid_of_patches() -> None:
+    assert build(3)(torch.randn(1, 1, 64, 32, 48), torch.randn(1, 1, 64, 32, 48)).shape == (
+        *(1, 1),
+        *(6, 2, 4),
+    )
+
+
+@pytest.mark.parametrize(("layers", "field"), [(1, 16), (2, 34), (3, 70)])
+def test_one_logit_sees_the_papers_field(layers: int, field: int) -> None:
+    net = build(layers, channels=1)
+    for module in list(net.modules()):
+        for name, child in module.named_children():
+            if isinstance(child, nn.InstanceNorm3d):  # a norm sees the whole patch
+                setattr(module, name, nn.Identity())
+    # Long in one axis only: the axes are alike, and this is quick.
+    image = torch.randn(1, 1, 120, net.minimum_patch, net.minimum_patch, requires_grad=True)
+    logits = net(torch.randn_like(image), image)
+    logits[0, 0, logits.shape[2] // 2].sum().backward()
+    assert image.grad is not None
+    seen = image.grad.abs().sum(dim=(0, 1, 3, 4)).nonzero().flatten()
+    assert int(seen[-1] - seen[0]) + 1 == field
+
+
+def test_it_judges_the_pair_not_the_image_alone() -> None:
+    net = build()
+    image, source, other = (torch.randn(1, 1, 16, 16, 16) for _ in range(3))
+    assert not torch.allclose(net(source, image), net(other, image))
+
+
+def test_real_and_fake_may_share_a_pass() -> None:
+    net = build(source=2)
+    source, image = torch.randn(3, 2, 16, 16, 16), torch.randn(3, 1, 16, 16, 16)
+    apart = torch.cat([net(source[i : i + 1], image[i : i + 1]) for i in range(3)])
+    torch.testing.assert_close(net(source, image), apart, rtol=1e-4, atol=1e-5)
+
+
+def test_logits_are_float32_under_bf16() -> None:
+    with torch.autocast("cpu", torch.bfloat16):
+        assert build()(torch.randn(1, 1, 16, 16, 16), torch.randn(1, 1, 16, 16, 16)).dtype == (
+            torch.float32
+        )
+
+
+def test_the_defaults_cost_what_the_documents_say() -> None:
+    net = PATCH_DISCRIMINATOR.build(source_channels=1, target_channels=1)
+    assert sum(p.numel() for p in net.parameters()) == 2_773_025
+    assert net.minimum_patch == 24
+
+
+def test_weights_start_as_in_the_paper() -> None:
+    net = PATCH_DISCRIMINATOR.build(source_channels=1, target_channels=1)
+    weights = torch.cat([p.detach().flatten() for p in net.parameters() if p.dim() == 5])
+    assert weights.std().item() == pytest.approx(0.02, rel=0.02)
+    assert weights.mean().item() == pytest.approx(0.0, abs=1e-4)
