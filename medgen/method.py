@@ -14,7 +14,10 @@ from typing import ClassVar, Literal, NamedTuple, Protocol
 from torch import Tensor, nn
 
 Batch = Mapping[str, Tensor]
-"""Tensors (B, C, X, Y, Z): images encoded to [-1, 1] in float32, masks 0/1 in float32, labels as class indices."""
+"""Tensors (B, C, X, Y, Z): images encoded to [-1, 1], masks 0/1, labels as class indices.
+
+Images and masks are float32, labels int64.
+"""
 
 Losses = dict[str, Tensor]
 """Scalar losses by name, for the log."""
@@ -125,7 +128,7 @@ class Method(nn.Module, ABC):
 
     @abstractmethod
     def infer(self, source: Tensor, answer: str = "forward") -> Tensor:
-        """Answer an encoded source (B, C, X, Y, Z) with a fresh fp32 tensor on its grid less the margin."""
+        """Answer an encoded source (B, C, X, Y, Z) by a fresh fp32 tensor, its grid less the margin."""
 
     def diagnose(self, batch: Batch) -> Mapping[str, float]:
         """Return label-free health figures on fixed validation patches."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
 
@@ -12,7 +12,7 @@ T = TypeVar("T")
 
 def prefetch(
     make: Callable[[int], T], start: int, stop: int, *, ahead: int = 4, workers: int = 1
-) -> Iterator[T]:
+) -> Generator[T, None, None]:
     """Yield `make(start)` to `make(stop - 1)` in order, with up to `ahead` made beforehand.
 
     An error of `make` is raised where its item would have come, after those before it. Closing

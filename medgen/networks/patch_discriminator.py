@@ -24,8 +24,8 @@ class PatchDiscriminatorOptions(Strict):
 
     @property
     def minimum_patch(self) -> int:
-        """Return the shortest axis: the last norm then sees two voxels and one logit is left."""
-        return int(3 * 2**self.layers)
+        """Return the shortest axis of a patch: it leaves three logits; see `sizes`."""
+        return int(5 * 2**self.layers)
 
     def build(self, *, source_channels: int, target_channels: int) -> PatchDiscriminator:
         """Return a freshly initialised discriminator."""

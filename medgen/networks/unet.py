@@ -41,8 +41,8 @@ class UNetOptions(Strict):
 
     @property
     def minimum_patch(self) -> int:
-        """Return the shortest axis: an instance norm needs more than one voxel at the bottom."""
-        return 2 * self.divisor
+        """Return the shortest axis of a training patch: three voxels at the bottom; see `sizes`."""
+        return 3 * self.divisor
 
     def build(self, *, source_channels: int, target_channels: int, activation: Activation) -> UNet:
         """Return a freshly initialised generator."""
@@ -88,7 +88,8 @@ class UNet(nn.Module):
         Raises:
             ConfigurationError: E_PATCH_SIZE, an axis is too short or no multiple of the divisor.
         """
-        check_size("unet", source.shape[2:], minimum=self.minimum_patch, divisor=self.divisor)
+        minimum = self.minimum_patch if self.training else 2 * self.divisor
+        check_size("unet", source.shape[2:], minimum=minimum, divisor=self.divisor)
         features: Tensor = self.body(source)
         answer: Tensor = self.head(features)
         return answer

@@ -25,9 +25,11 @@ def choose_affine(
     the volume, since readers differ in which they believe.
     """
     problems = _spacing_problems(header)
-    sform, qform = _sform(header), None
+    sform, qform = None, None
     try:
-        qform = None if problems else _qform(header)
+        with np.errstate(invalid="ignore", over="ignore"):
+            sform = _sform(header)
+            qform = None if problems else _qform(header)
     except (HeaderDataError, ValueError):
         problems.append(Problem("E_BAD_AFFINE", "the qform is not a rotation", _EXPORT))
     forms = [form for form in (sform, qform) if form is not None]

@@ -14,7 +14,12 @@ from medgen.problems import Problem, Refusal
 
 Triple = tuple[int, int, int]
 
-_SAME_SPACING_DRIFT = 0.01  # voxels over the whole axis below which two spacings are one
+_SAME_SPACING = 1e-3  # relative difference below which two spacings may be one ...
+_SAME_SPACING_DRIFT = 0.1  # ... if it amounts to no more voxels over the whole axis
+_FARTHEST_MM = 1e6
+_SMALLEST_MM, _LARGEST_MM = 1e-4, 1e3  # voxel spacing
+_FLATTEST = 1e-4  # determinant of the unit axes
+_EXPORT = "export the volume again from its original series"
 _NEGLIGIBLE_VOXEL = 0.05  # the share of a last voxel that is not worth another plane
 
 
@@ -102,22 +107,30 @@ def shape_problems(shape: tuple[int, ...]) -> list[Problem]:
     """Return what keeps a shape from being that of a volume."""
     if len(shape) == 3 and min(shape) >= 1:
         return []
-    return [Problem("E_BAD_SHAPE", f"a volume needs three axes of at least 1 voxel, got {shape}")]
+    message = f"a volume needs three axes of at least 1 voxel, got {shape}"
+    return [Problem("E_BAD_SHAPE", message, "check what computed it")]
 
 
 def affine_problems(affine: NDArray[np.float64]) -> list[Problem]:
     """Return what keeps a matrix from placing voxels in the patient."""
-    advice = "export the volume again from its original series"
     if affine.shape != (4, 4) or not np.isfinite(affine).all():
-        return [Problem("E_BAD_AFFINE", "the affine has non-finite entries", advice)]
+        return [_bad_affine("it is not a 4 x 4 matrix of finite numbers")]
     if not np.allclose(affine[3], (0, 0, 0, 1)):
-        return [Problem("E_BAD_AFFINE", "the affine's last row is not 0 0 0 1", advice)]
+        return [_bad_affine("its last row is not 0 0 0 1")]
+    # Absolute values first: squares of damaged numbers may overflow.
+    if np.abs(affine[:3]).max() > _FARTHEST_MM:
+        return [_bad_affine("it places the volume over a kilometre away")]
     spacing = np.linalg.norm(affine[:3, :3], axis=0)
-    if not (spacing > 0).all() or not np.isfinite(spacing).all():
-        return [Problem("E_BAD_SPACING", "the voxel spacing is zero or overflows", advice)]
-    if abs(np.linalg.det(affine[:3, :3] / spacing)) < 1e-4:
-        return [Problem("E_BAD_AFFINE", "the affine is singular: its axes lie in a plane", advice)]
+    if spacing.min() < _SMALLEST_MM or spacing.max() > _LARGEST_MM:
+        message = f"a voxel spacing of {spacing.min():g} to {spacing.max():g} mm is impossible"
+        return [Problem("E_BAD_SPACING", message, _EXPORT)]
+    if abs(np.linalg.det(affine[:3, :3] / spacing)) < _FLATTEST:
+        return [_bad_affine("it is singular: its axes lie in a plane")]
     return []
+
+
+def _bad_affine(reason: str) -> Problem:
+    return Problem("E_BAD_AFFINE", f"the affine places no voxels: {reason}", _EXPORT)
 
 
 def ras_permutation(affine: NDArray[np.float64]) -> tuple[Triple, Triple]:
@@ -138,8 +151,8 @@ def working_grid(native: Grid, spacing_mm: Sequence[float]) -> Grid:
     """Return the grid a run works on: RAS-ordered axes, a given spacing, the same field of view.
 
     Axes are permuted and reversed, never rotated: an oblique volume stays oblique. The new field
-    of view has the native one's centre and covers it. Where the spacing equals the native one,
-    the new voxels are exactly the native voxels, reordered. `spacing_mm` is in RAS order.
+    of view has the native one's centre and covers it. Where the spacing equals the native one to
+    0.1 %, the new voxels are exactly the native voxels, reordered. `spacing_mm` is in RAS order.
     """
     axes, signs = ras_permutation(native.affine)
     to_native = np.zeros((4, 4))
@@ -147,7 +160,7 @@ def working_grid(native: Grid, spacing_mm: Sequence[float]) -> Grid:
     shape = []
     for new, (axis, sign) in enumerate(zip(axes, signs, strict=True)):
         count, ratio = native.shape[axis], float(spacing_mm[new] / native.spacing_mm[axis])
-        if abs(ratio - 1.0) * count <= _SAME_SPACING_DRIFT:
+        if abs(ratio - 1.0) <= min(_SAME_SPACING, _SAME_SPACING_DRIFT / count):
             ratio = 1.0
         shape.append(max(1, int(np.ceil(count / ratio - _NEGLIGIBLE_VOXEL))))
         to_native[axis, new] = sign * ratio

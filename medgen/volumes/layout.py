@@ -39,7 +39,7 @@ class Layout:
 
 def shape_and_count_problems(shape: tuple[int, ...], limits: Limits) -> list[Problem]:
     """Return what is wrong with a stored shape, which may have more than three axes."""
-    problems = size_problems(shape if len(shape) <= 3 else (*shape[:3],), limits)
+    problems = size_problems(shape[:3], limits)
     volumes = math.prod(shape[3:])
     if volumes > 1:
         message = f"it holds {volumes} volumes or components, not one"

@@ -24,7 +24,7 @@ from medgen.volumes.volume import Volume
 StoredType = Literal["int16", "uint8", "float32"]
 WRITABLE_SUFFIXES = (".nii.gz", ".nii", ".mha", ".nrrd")
 
-_GZIP_LEVEL = 3
+_GZIP_LEVEL = 1  # on noisy volumes 6 is slower and no smaller
 _SAME_PLACE_MM = 1e-3
 _SKEW = 1e-4
 _QFORM_TOLERANCE_MM = 0.01

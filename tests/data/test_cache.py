@@ -9,7 +9,6 @@ import pytest
 
 from medgen.data import Cache, prepare_cohort, read_table
 from medgen.data.cache import ABANDONED_SECONDS
-from medgen.data.digests import digest_of_cell
 from medgen.problems import ConfigurationError, Refusal
 from medgen.volumes import Volume, open_volume
 
@@ -153,13 +152,3 @@ def test_a_cohort_is_prepared_in_order_with_progress(tmp_path, cohort_table, pre
     )
     assert [case.case for case in cases] == ["c0", "c1", "c2"]
     assert seen == [(1, 3), (2, 3), (3, 3)]
-
-
-def test_digests_cover_what_a_header_points_to_and_folders(tmp_path):
-    header, data = tmp_path / "a.mhd", tmp_path / "a.raw"
-    header.write_text("ObjectType = Image\nElementDataFile = a.raw\n")
-    data.write_bytes(b"one")
-    before, folder = digest_of_cell(header), digest_of_cell(tmp_path)
-    data.write_bytes(b"two")
-    assert digest_of_cell(header) != before
-    assert digest_of_cell(tmp_path) != folder

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from medgen.data import read_table
 from medgen.data.table import CASE_ID
-from medgen.problems import ConfigurationError, NothingFound
+from medgen.problems import ConfigurationError, MedgenError, NothingFound
 
 
 @pytest.fixture
@@ -157,3 +157,29 @@ def test_a_case_id_is_a_plain_file_name(text):
         assert text.isascii()
         assert not text.startswith((".", "-"))
         assert 1 <= len(text) <= 100
+
+
+CELLS = st.lists(st.sampled_from(["c1", "C1", "p", "a.nii.gz", "", '"', "#x", "\0", "train", "é"]))
+
+
+@given(
+    header=st.lists(st.sampled_from(["case", "patient", "split", "mr", ""]), max_size=6),
+    rows=st.lists(CELLS, max_size=4),
+    separator=st.sampled_from(",;\t"),
+)
+def test_whatever_the_text_the_answer_is_a_table_or_a_coded_error(
+    tmp_path_factory, header, rows, separator
+):
+    path = tmp_path_factory.getbasetemp() / "fuzzed.csv"
+    text = "\n".join(separator.join(cells) for cells in [header, *rows])
+    path.write_text(text, encoding="utf-8")
+    try:
+        rows_read = read_table(path, columns=["mr"]).rows
+    except MedgenError as refused:
+        rows_read, codes_seen = (), [problem.code for problem in refused.problems]
+    else:
+        codes_seen = ["E_NONE"]
+    assert codes_seen
+    assert all(code.startswith("E_") for code in codes_seen)
+    assert len({row.case.casefold() for row in rows_read}) == len(rows_read)
+    assert all(row.patient and CASE_ID.fullmatch(row.case) for row in rows_read)

@@ -20,11 +20,11 @@ GENERATOR = UNetOptions(channels=(4, 8, 16), features=4, residual_units=1)
 SMALL: Mapping[str, Mapping[str, Any]] = {
     "conditional_gan": {
         "generator": GENERATOR,
-        "discriminator": PatchDiscriminatorOptions(channels=4, layers=2),
+        "discriminator": PatchDiscriminatorOptions(channels=4, layers=1),
     },
     "regression": {"generator": GENERATOR},
 }
-"""Constructor options that make a method small enough for the fast tier; a new method adds its own."""
+"""Options that make a method small enough for the fast tier; a new method adds its own."""
 
 SETTINGS = {
     "one bounded channel": Setting(source_channels=1, target_channels=1, head="tanh"),

@@ -55,8 +55,8 @@ def errors(method: Any, batch: dict[str, torch.Tensor]) -> dict[str, float]:
     with torch.no_grad():
         for name, answer in method.answers.items():
             truth = batch[answer.target]
-            inner = tuple(slice(margin, n - margin) for n in truth.shape[2:])
+            x, y, z = (slice(margin, n - margin) for n in truth.shape[2:])
             image = method.infer(batch[answer.source], name)
-            found[name] = float((image - truth[(..., *inner)]).abs().mean())
+            found[name] = float((image - truth[..., x, y, z]).abs().mean())
     method.train()
     return found

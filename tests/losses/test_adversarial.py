@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Mapping
 from typing import get_args
 
 import pytest
@@ -21,17 +22,17 @@ def logistic(x: float) -> float:
     return 1.0 / (1.0 + math.exp(-x))
 
 
-REAL = {
+REAL: Mapping[str, Callable[[float], float]] = {
     "least_squares": lambda x: (x - 1) ** 2,
     "bce": lambda x: -math.log(logistic(x)),
     "hinge": lambda x: max(0.0, 1 - x),
 }
-FAKE = {
+FAKE: Mapping[str, Callable[[float], float]] = {
     "least_squares": lambda x: x**2,
     "bce": lambda x: -math.log(1 - logistic(x)),
     "hinge": lambda x: max(0.0, 1 + x),
 }
-GENERATOR = {
+GENERATOR: Mapping[str, Callable[[float], float]] = {
     "least_squares": lambda x: (x - 1) ** 2,
     "bce": lambda x: -math.log(logistic(x)),
     "hinge": lambda x: -x,
@@ -96,7 +97,7 @@ def test_discriminator_gradients(
 def test_the_players_pull_against_each_other(
     kind: Adversarial, real: float, fake: float, step: float
 ) -> None:
-    """A fake's higher logit never hurts the generator below 1 nor helps the discriminator above 0."""
+    """Below 1 a fake's higher logit never hurts the generator; above 0 it never helps its judge."""
     low, high = torch.tensor([fake]), torch.tensor([fake + step])
     truth = torch.tensor([real])
     if fake + step <= 1:

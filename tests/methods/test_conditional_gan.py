@@ -28,7 +28,7 @@ def build(**options: Any) -> ConditionalGAN:
     )
 
 
-def random_batch(seed: int = 0, voxels: int = 8) -> dict[str, Tensor]:
+def random_batch(seed: int = 0, voxels: int = 10) -> dict[str, Tensor]:
     generator = torch.Generator().manual_seed(seed)
     shape = (2, 1, voxels, voxels, voxels)
     source, target = (torch.rand(shape, generator=generator) * 2 - 1 for _ in range(2))
@@ -49,7 +49,7 @@ class Descent:
         gradients = torch.autograd.grad(loss, parameters)
         with torch.no_grad():
             for parameter, gradient in zip(parameters, gradients, strict=True):
-                parameter -= self.rate * gradient
+                parameter.sub_(self.rate * gradient)
         self.log.append((player, loss.item()))
 
 
@@ -67,7 +67,7 @@ def pix2pix_step(method: ConditionalGAN, batch: dict[str, Tensor], rate: float) 
         with torch.no_grad():
             for parameter in module.parameters():
                 assert parameter.grad is not None
-                parameter -= rate * parameter.grad
+                parameter.sub_(rate * parameter.grad)
 
     fake = generator(source)
     real_logits = discriminator(source, shown(target))
@@ -119,7 +119,7 @@ def test_lambda_l1_weighs_the_error() -> None:
 
 
 def test_nothing_outside_the_mask_reaches_a_player() -> None:
-    """Neither a wild target there moves anyone, nor does the generator feel its own answer there."""
+    """A wild target there moves nobody."""
     batch = random_batch()
     wild = {**batch, "target": torch.where(batch["mask"] > 0, batch["target"], 50.0)}
     trained = []
@@ -166,9 +166,9 @@ def test_only_the_generator_is_exported() -> None:
 
 def test_the_nets_decide_the_sizes() -> None:
     method = build()
-    assert (method.divisor, method.minimum_patch) == (2, 6)
+    assert (method.divisor, method.minimum_patch) == (2, 10)
     with pytest.raises(ConfigurationError, match="patch_discriminator cannot take"):
-        method.train_step(random_batch(voxels=4), Descent(method), CLOCK)
+        method.train_step(random_batch(voxels=8), Descent(method), CLOCK)
 
 
 @pytest.mark.parametrize(

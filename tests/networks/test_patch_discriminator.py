@@ -17,24 +17,24 @@ def build(layers: int = 2, channels: int = 4, source: int = 1) -> PatchDiscrimin
 
 
 @pytest.mark.parametrize("layers", [1, 2, 3])
-def test_the_smallest_patch_leaves_one_logit(layers: int) -> None:
+def test_the_smallest_patch_leaves_three_logits(layers: int) -> None:
     net = build(layers)
     size = (net.minimum_patch,) * 3
     logits = net(torch.randn(2, 1, *size), torch.randn(2, 1, *size))
-    assert logits.shape == (2, 1, 1, 1, 1)
+    assert logits.shape == (2, 1, 3, 3, 3)
     assert logits.dtype == torch.float32
 
 
 def test_a_shorter_patch_is_the_configurations_fault() -> None:
     net = build()
-    with pytest.raises(ConfigurationError, match="at least 12"):
-        net(torch.randn(1, 1, 16, 16, 11), torch.randn(1, 1, 16, 16, 11))
+    with pytest.raises(ConfigurationError, match="at least 20"):
+        net(torch.randn(1, 1, 20, 20, 19), torch.randn(1, 1, 20, 20, 19))
 
 
 def test_logits_form_a_grid_of_patches() -> None:
-    assert build(3)(torch.randn(1, 1, 64, 32, 48), torch.randn(1, 1, 64, 32, 48)).shape == (
+    assert build(3)(torch.randn(1, 1, 64, 40, 48), torch.randn(1, 1, 64, 40, 48)).shape == (
         *(1, 1),
-        *(6, 2, 4),
+        *(6, 3, 4),
     )
 
 
@@ -56,20 +56,20 @@ def test_one_logit_sees_the_papers_field(layers: int, field: int) -> None:
 
 def test_it_judges_the_pair_not_the_image_alone() -> None:
     net = build()
-    image, source, other = (torch.randn(1, 1, 16, 16, 16) for _ in range(3))
+    image, source, other = (torch.randn(1, 1, 20, 20, 20) for _ in range(3))
     assert not torch.allclose(net(source, image), net(other, image))
 
 
 def test_real_and_fake_may_share_a_pass() -> None:
     net = build(source=2)
-    source, image = torch.randn(3, 2, 16, 16, 16), torch.randn(3, 1, 16, 16, 16)
+    source, image = torch.randn(3, 2, 20, 20, 20), torch.randn(3, 1, 20, 20, 20)
     apart = torch.cat([net(source[i : i + 1], image[i : i + 1]) for i in range(3)])
     torch.testing.assert_close(net(source, image), apart, rtol=1e-4, atol=1e-5)
 
 
 def test_logits_are_float32_under_bf16() -> None:
     with torch.autocast("cpu", torch.bfloat16):
-        assert build()(torch.randn(1, 1, 16, 16, 16), torch.randn(1, 1, 16, 16, 16)).dtype == (
+        assert build()(torch.randn(1, 1, 20, 20, 20), torch.randn(1, 1, 20, 20, 20)).dtype == (
             torch.float32
         )
 
@@ -77,7 +77,7 @@ def test_logits_are_float32_under_bf16() -> None:
 def test_the_defaults_cost_what_the_documents_say() -> None:
     net = PATCH_DISCRIMINATOR.build(source_channels=1, target_channels=1)
     assert sum(p.numel() for p in net.parameters()) == 2_773_025
-    assert net.minimum_patch == 24
+    assert net.minimum_patch == 40
 
 
 def test_weights_start_as_in_the_paper() -> None:

@@ -76,3 +76,9 @@ def test_uncoded_forms_are_ignored(nifti: Callable[..., Path]) -> None:
     header["qform_code"] = 0
     header["quatern_b"], header["qoffset_x"] = np.nan, np.nan
     assert codes_of(header) == []
+
+
+def test_a_signalling_nan_is_refused_quietly() -> None:
+    header = header_of(np.eye(4))
+    header["qoffset_z"] = np.array([0x7F800001], dtype="<u4").view("<f4")[0]
+    assert codes_of(header) == ["E_BAD_AFFINE"]

@@ -133,12 +133,11 @@ def test_mutated_files_are_refused_or_well_formed(
         whole = path.read_bytes()
     chance = random.Random(name)
     verdicts = {"read": 0, "refused": 0}
-    for _ in range(1500):
+    for _ in range(600):
         path.write_bytes(mutate(whole, chance, 400))
         try:
             read = open_volume(path, limits=Limits(voxels=10_000))
-        except Refusal as refusal:
-            assert refusal.problems
+        except Refusal:
             verdicts["refused"] += 1
             continue
         assert read.data.shape == read.grid.shape
@@ -146,3 +145,4 @@ def test_mutated_files_are_refused_or_well_formed(
         assert np.isfinite(read.grid.affine).all()
         verdicts["read"] += 1
     assert verdicts["refused"] > 100
+    assert verdicts["read"] > 0

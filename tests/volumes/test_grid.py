@@ -30,6 +30,8 @@ def box(shape: tuple[int, int, int], spacing: float = 1.0, origin: float = 0.0) 
         ((2, 2, 2), np.full((4, 4), np.nan), "E_BAD_AFFINE"),
         ((2, 2, 2), np.diag([1.0, 1, 1, 2]), "E_BAD_AFFINE"),
         ((2, 2, 2), np.diag([1.0, 0, 1, 1]), "E_BAD_SPACING"),
+        ((2, 2, 2), np.diag([1.0, 1e5, 1, 1]), "E_BAD_SPACING"),
+        ((2, 2, 2), np.diag([1.0, 1e308, 1e308, 1]), "E_BAD_AFFINE"),
         ((2, 2, 2), [[1, 1, 0, 0], [1, 1, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1]], "E_BAD_AFFINE"),
     ],
 )
@@ -129,6 +131,12 @@ def test_equal_spacing_is_a_signed_permutation(grids: Grids, data: st.DataObject
     assert grid.shape == tuple(native.shape[axis] for axis in axes)
     matrix = np.linalg.solve(native.affine, grid.affine)
     np.testing.assert_allclose(matrix, np.rint(matrix), atol=1e-9)
+
+
+def test_a_rounded_spacing_in_a_configuration_keeps_the_voxels() -> None:
+    native = box((256, 256, 200), spacing=0.9765625)
+    assert np.array_equal(working_grid(native, (0.9766,) * 3).affine, native.affine)
+    assert working_grid(native, (0.98,) * 3).spacing_mm == pytest.approx(0.98)
 
 
 def test_a_sliver_of_a_voxel_adds_no_plane() -> None:

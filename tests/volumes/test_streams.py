@@ -31,9 +31,7 @@ def read_all(path: Path, compression: Compression, count: int = len(BODY)) -> st
         ("zlib", gzip.compress(BODY)),
     ],
 )
-def test_reads_to_the_verified_end(
-    tmp_path: Path, compression: Compression, packed: bytes
-) -> None:
+def test_reads_to_the_verified_end(tmp_path: Path, compression: Compression, packed: bytes) -> None:
     path = tmp_path / "file"
     path.write_bytes(packed)
     assert read_all(path, compression) == hashlib.sha256(packed).hexdigest()

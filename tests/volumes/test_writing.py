@@ -183,7 +183,7 @@ def test_a_failed_write_leaves_the_old_file(
         patch.setattr("medgen.volumes.writing._write_bytes", fail)
         patch.setattr("medgen.volumes.writing.sitk.WriteImage", fail)
         patch.setattr("medgen.volumes.writing._write_itk", fail)
-        with pytest.raises(Refusal, match="E_UNWRITABLE.*No space left") as caught:
+        with pytest.raises(Refusal, match=r"E_UNWRITABLE.*No space left") as caught:
             write_volume(path, changed, dtype="int16")
         assert "DOE" not in str(caught.value)
     with monkeypatch.context() as patch:

@@ -1,0 +1,161 @@
+import hashlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+import pytest
+
+from medgen.files import (
+    TEMPORARY_PREFIX,
+    locked,
+    remove_leftovers,
+    replacing,
+    sha256_of_file,
+    sha256_of_json,
+    write_bytes,
+    write_json,
+    write_text,
+)
+from medgen.problems import ConfigurationError
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(entry.name for entry in folder.iterdir())
+
+
+def test_hash_of_a_file(tmp_path: Path) -> None:
+    path = tmp_path / "data"
+    path.write_bytes(b"abc" * 100_000)
+    assert sha256_of_file(path) == hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def test_hash_of_json_ignores_key_order_and_refuses_nan() -> None:
+    assert sha256_of_json({"a": 1, "b": [2.5]}) == sha256_of_json({"b": [2.5], "a": 1})
+    assert sha256_of_json({"a": 1}) != sha256_of_json({"a": 2})
+    with pytest.raises(ValueError, match="JSON"):
+        sha256_of_json(float("nan"))
+
+
+def test_replacing_yields_a_hidden_name_with_every_suffix(tmp_path: Path) -> None:
+    target = tmp_path / "new folder" / "ct.nii.gz"
+    with replacing(target) as temporary:
+        assert temporary.parent == target.parent
+        assert temporary.name.startswith(TEMPORARY_PREFIX)
+        assert temporary.name.endswith("ct.nii.gz")
+        temporary.write_bytes(b"whole")
+        assert not target.exists()
+    assert target.read_bytes() == b"whole"
+    assert names(target.parent) == ["ct.nii.gz"]
+
+
+def test_a_failure_leaves_the_old_file_and_no_rest(tmp_path: Path) -> None:
+    target = tmp_path / "ct.nii"
+    target.write_bytes(b"old")
+
+    def interrupted() -> None:
+        with replacing(target) as temporary:
+            temporary.write_bytes(b"half")
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted()
+    assert target.read_bytes() == b"old"
+    assert names(tmp_path) == ["ct.nii"]
+
+
+def test_a_writer_that_wrote_nothing_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError), replacing(tmp_path / "x"):
+        pass
+    assert names(tmp_path) == []
+
+
+def test_bytes_text_and_json(tmp_path: Path) -> None:
+    write_bytes(tmp_path / "b", b"\0\1")
+    write_text(tmp_path / "t", "µm\n")
+    write_json(tmp_path / "j", {"b": 1, "a": [1.5, None]})
+    assert (tmp_path / "b").read_bytes() == b"\0\1"
+    assert (tmp_path / "t").read_text(encoding="utf-8") == "µm\n"
+    assert json.loads((tmp_path / "j").read_text()) == {"a": [1.5, None], "b": 1}
+    assert (tmp_path / "j").read_text().index('"a"') < (tmp_path / "j").read_text().index('"b"')
+
+
+def test_json_refuses_nan_and_keeps_the_old_file(tmp_path: Path) -> None:
+    path = tmp_path / "j.json"
+    write_json(path, 1)
+    with pytest.raises(ValueError, match="JSON"):
+        write_json(path, {"score": float("nan")})
+    assert json.loads(path.read_text()) == 1
+    assert names(tmp_path) == ["j.json"]
+
+
+def test_a_killed_writer_leaves_no_final_file_and_its_rest_is_removed(tmp_path: Path) -> None:
+    target = tmp_path / "ct.nii"
+    program = textwrap.dedent(
+        """
+        import pathlib, sys, time
+        from medgen.files import replacing
+        with replacing(pathlib.Path(sys.argv[1])) as temporary:
+            temporary.write_bytes(b"half")
+            print("writing", flush=True)
+            time.sleep(60)
+        """
+    )
+    command = [sys.executable, "-c", program, str(target)]
+    root = Path(__file__).parents[1]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, cwd=root) as writer:
+        assert writer.stdout is not None
+        assert writer.stdout.readline() == b"writing\n"
+        writer.send_signal(signal.SIGKILL)
+    assert not target.exists()
+    (tmp_path / "keep.nii").touch()
+    assert remove_leftovers(tmp_path) == 1
+    assert names(tmp_path) == ["keep.nii"]
+    assert remove_leftovers(tmp_path / "absent") == 0
+
+
+def test_a_second_writer_is_refused_until_the_first_ends(tmp_path: Path) -> None:
+    folder = tmp_path / "out"
+    with locked(folder):
+        with pytest.raises(ConfigurationError, match="E_LOCKED"), locked(folder):
+            pass
+        assert folder.is_dir()
+    with locked(folder):
+        pass
+
+
+def test_a_killed_holder_leaves_no_lock(tmp_path: Path) -> None:
+    program = textwrap.dedent(
+        """
+        import os, pathlib, sys
+        from medgen.files import locked
+        with locked(pathlib.Path(sys.argv[1])):
+            os.kill(os.getpid(), 9)
+        """
+    )
+    root = Path(__file__).parents[1]
+    ended = subprocess.run([sys.executable, "-c", program, str(tmp_path)], cwd=root, check=False)
+    assert ended.returncode == -signal.SIGKILL
+    with locked(tmp_path):
+        pass
+
+
+def test_replacing_syncs_before_it_renames(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    calls: list[str] = []
+    sync, rename = os.fsync, os.replace
+
+    def watched_sync(descriptor: int) -> None:
+        calls.append("sync")
+        sync(descriptor)
+
+    def watched_rename(source: Path, target: Path) -> None:
+        calls.append("rename")
+        rename(source, target)
+
+    monkeypatch.setattr("os.fsync", watched_sync)
+    monkeypatch.setattr("os.replace", watched_rename)
+    write_bytes(tmp_path / "x", b"1")
+    assert calls == ["sync", "rename", "sync"]
