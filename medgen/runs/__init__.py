@@ -1,0 +1,44 @@
+"""A run folder: the only package that knows the names inside it."""
+
+from medgen.runs.assembly import assemble, setting_of
+from medgen.runs.card import write_card
+from medgen.runs.description import describe
+from medgen.runs.device import (
+    Precision,
+    choose_device,
+    choose_precision,
+    processor_bf16_units,
+)
+from medgen.runs.folder import RunFolder
+from medgen.runs.model import (
+    Model,
+    Statistics,
+    config_digest,
+    load_model,
+    preprocessing_of,
+    read_weights,
+    write_config,
+    write_statistics,
+    write_weights,
+)
+
+__all__ = [
+    "Model",
+    "Precision",
+    "RunFolder",
+    "Statistics",
+    "assemble",
+    "choose_device",
+    "choose_precision",
+    "config_digest",
+    "describe",
+    "load_model",
+    "preprocessing_of",
+    "processor_bf16_units",
+    "read_weights",
+    "setting_of",
+    "write_card",
+    "write_config",
+    "write_statistics",
+    "write_weights",
+]

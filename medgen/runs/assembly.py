@@ -1,0 +1,131 @@
+"""From a configuration to a method: the only place where a method's name means a class."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Mapping
+from typing import Any, Literal, get_type_hints
+
+from pydantic import BaseModel, Field, create_model
+
+from medgen.config import Config, Strict, WindowScale, validate_block
+from medgen.method import Method, OptimizerSpec, Setting
+from medgen.methods import METHODS
+from medgen.problems import ConfigurationError, Problem
+
+
+class OptimizerOverride(Strict):
+    """What a configuration may change of the paper's optimizer; None keeps the paper's value."""
+
+    name: Literal["adam", "adamw"] | None = None
+    learning_rate: float | None = Field(default=None, gt=0.0)
+    betas: tuple[float, float] | None = None
+    weight_decay: float | None = Field(default=None, ge=0.0)
+
+    def applied_to(self, spec: OptimizerSpec) -> OptimizerSpec:
+        """Return the paper's optimizer with these changes."""
+        chosen = {k: v for k, v in self.model_dump().items() if v is not None}
+        return OptimizerSpec(**{**vars(spec), **chosen})
+
+
+def assemble(config: Config) -> tuple[Method, dict[str, OptimizerSpec]]:
+    """Build the configured method and its players' optimizers.
+
+    Every block under `methods` is validated, the unused ones too, so that switching the method
+    later meets no surprise.
+
+    Raises:
+        ConfigurationError: an unknown method, option or player; a missing role.
+    """
+    if config.method not in METHODS:
+        raise ConfigurationError(_unknown(config.method, "method"))
+    problems: list[Problem] = []
+    options: dict[str, dict[str, Any]] = {}
+    for name in dict.fromkeys([config.method, *config.methods]):
+        try:
+            options[name] = _validated(name, config.methods.get(name) or {})
+        except ConfigurationError as error:
+            problems += error.problems
+    if problems:
+        raise ConfigurationError(problems)
+    chosen = options[config.method]
+    overrides = chosen.pop("optimizers")
+    method = METHODS[config.method](setting_of(config), **chosen)
+    _check_roles(config, method)
+    return method, _optimizers(config.method, method, overrides)
+
+
+def setting_of(config: Config) -> Setting:
+    """Return what the data decides for the method: channels, and tanh only for window scales.
+
+    Without a target role there is one target channel, which a method that reads no target ignores.
+    """
+    targets = config.roles.target.columns if config.roles.target else ()
+    bounded = bool(targets) and all(isinstance(config.intensity[c], WindowScale) for c in targets)
+    return Setting(
+        source_channels=len(config.roles.source.columns),
+        target_channels=max(1, len(targets)),
+        head="tanh" if bounded else "linear",
+    )
+
+
+def _unknown(name: str, what: str) -> Problem:
+    return Problem("E_METHOD", f"{what} {name!r} is not known", f"known: {', '.join(METHODS)}")
+
+
+def _validated(name: str, block: Mapping[str, Any]) -> dict[str, Any]:
+    """Check one method's block against its constructor and return its typed options."""
+    if name not in METHODS:
+        raise ConfigurationError(_unknown(name, "methods block"))
+    model = validate_block(_options_model(METHODS[name]), block, f"methods.{name}")
+    return {field: getattr(model, field) for field in type(model).model_fields}
+
+
+def _options_model(method: type[Method]) -> type[BaseModel]:
+    """Make a strict model of a constructor's keyword-only options; defaults live only there."""
+    hints = get_type_hints(method.__init__, include_extras=True)
+    fields: dict[str, Any] = {
+        name: (hints[name], parameter.default)
+        for name, parameter in inspect.signature(method.__init__).parameters.items()
+        if parameter.kind is inspect.Parameter.KEYWORD_ONLY
+    }
+    fields["optimizers"] = (dict[str, OptimizerOverride], {})
+    return create_model(f"{method.__name__}Options", __base__=Strict, **fields)
+
+
+def _optimizers(
+    name: str, method: Method, overrides: Mapping[str, OptimizerOverride]
+) -> dict[str, OptimizerSpec]:
+    papers = dict(method.optimizers())
+    problems = [
+        Problem(
+            "E_CONFIG_KEY",
+            f"unknown key 'methods.{name}.optimizers.{player}'",
+            f"the players are {', '.join(papers)}",
+        )
+        for player in overrides
+        if player not in papers
+    ]
+    if problems:
+        raise ConfigurationError(problems)
+    none = OptimizerOverride()
+    return {player: overrides.get(player, none).applied_to(spec) for player, spec in papers.items()}
+
+
+def _check_roles(config: Config, method: Method) -> None:
+    """Refuse a configuration without a role that the method reads."""
+    keys = frozenset().union(*method.reads)
+    missing = [
+        role for role in ("target", "label") if role in keys and not getattr(config.roles, role)
+    ]
+    if missing:
+        raise ConfigurationError(
+            [
+                Problem(
+                    "E_CONFIG_ROLE",
+                    f"method {config.method!r} reads the role {role!r}, which `roles` leaves out",
+                    f"add `{role}: [COLUMN]` under roles",
+                )
+                for role in missing
+            ]
+        )

@@ -1,0 +1,93 @@
+"""The model card: what a model is for, what it saw, how it scored, where it fails."""
+
+from __future__ import annotations
+
+from medgen import __version__
+from medgen.config import Config
+from medgen.files import write_text
+from medgen.runs.description import best_scores
+from medgen.runs.folder import RunFolder
+from medgen.runs.model import Statistics, config_digest
+
+
+def write_card(folder: RunFolder, config: Config, statistics: Statistics) -> None:
+    """Write `model/card.md`; it names columns, counts and scores, never a case or a path."""
+    write_text(folder.card, card(folder, config, statistics))
+
+
+def card(folder: RunFolder, config: Config, statistics: Statistics) -> str:
+    """Return the model card's text in Markdown."""
+    roles = config.roles
+    source = ", ".join(roles.source.columns)
+    target = ", ".join(roles.target.columns) if roles.target else "none"
+    best = best_scores(folder)
+    spacing = " x ".join(f"{mm:g}" for mm in config.preprocessing.spacing_mm)
+    lines = [
+        f"# Model card: {source} to {target}",
+        "",
+        "**Research use only. Not a medical device; not for diagnosis or treatment.**",
+        "",
+        f"- Method: `{config.method}`, trained with medgen {__version__}",
+        f"- Source columns: {source}",
+        f"- Target columns: {target}",
+        f"- Working grid: {spacing} mm, axes ordered to RAS; "
+        f"patches of {' x '.join(map(str, config.train.patch))} voxels",
+        f"- Weights from step {best.get('step', 'none')} of {config.train.steps}",
+        f"- Configuration SHA-256: `{config_digest(config)}`",
+        "",
+        "## Data",
+        "",
+        "| split | cases | patients |",
+        "|---|---|---|",
+        *(_count_row(statistics, name) for name in ("train", "validation", "test", "calibrate")),
+        "",
+        "A patient's cases are never divided between splits.",
+        "",
+        "## Intensity",
+        "",
+        *(f"- `{column}`: {_scale(config, column)}" for column in config.intensity),
+        "",
+        "## Validation scores",
+        "",
+        *_scores(config, best),
+        "",
+        "The best weights were chosen by these scores, so they flatter the model; "
+        "score held-out cases with `medgen evaluate` before quoting a figure.",
+        "",
+        "## Intended use",
+        "",
+        "Research on volumes like the training cases: the same anatomy, sequence, scanner family, "
+        "field of view and registration between columns.",
+        "",
+        "## Out of scope, and known to fail",
+        "",
+        "- Anatomy, contrast agents, implants, lesions or ages that the training cases lack: the "
+        "answer will look plausible and be wrong.",
+        "- Another sequence or scanner than the training cases'.",
+        "- Dose calculation, diagnosis, or any decision about a patient.",
+        "- Whatever the registration between training columns got wrong is learned as truth.",
+        "",
+    ]
+    return "\n".join(lines)
+
+
+def _count_row(statistics: Statistics, name: str) -> str:
+    counts = statistics.counts
+    return f"| {name} | {counts.get(f'{name}_cases', 0)} | {counts.get(f'{name}_patients', 0)} |"
+
+
+def _scale(config: Config, column: str) -> str:
+    values = config.as_json()["intensity"][column]
+    return ", ".join(f"{key} {value}" for key, value in values.items() if value is not None)
+
+
+def _scores(config: Config, best: dict[str, object]) -> list[str]:
+    validation = best.get("validation")
+    if not isinstance(validation, dict) or not validation:
+        return ["No validation case was held out: the last weights were kept, unscored."]
+    rows = [f"Profile `{config.train.validate_.profile}`.", ""]
+    rows += ["| score | mean | sd over cases | cases |", "|---|---|---|---|"]
+    for name, entry in validation.items():
+        spread = "-" if entry["sd"] is None else f"{entry['sd']:.4g}"
+        rows.append(f"| {name} | {entry['mean']:.4g} | {spread} | {entry['cases']} |")
+    return rows

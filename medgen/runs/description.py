@@ -1,0 +1,72 @@
+"""What a run is, in plain values: for `medgen info` and for the model card."""
+
+from __future__ import annotations
+
+import json
+import math
+import statistics as stats
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError, safe_open
+
+from medgen.files import sha256_of_file
+from medgen.runs.folder import RunFolder
+from medgen.runs.model import config_digest, read_run_files
+
+
+def describe(run: Path) -> dict[str, Any]:
+    """Return what a run is: task, data, progress, scores, versions and hashes.
+
+    Raises:
+        NothingFound: `run` is not a run folder.
+        ConfigurationError: a part of it is damaged.
+    """
+    folder = RunFolder(run)
+    config, statistics, _ = read_run_files(folder)
+    roles = config.roles
+    return {
+        "method": config.method,
+        "source": list(roles.source.columns),
+        "target": list(roles.target.columns) if roles.target else [],
+        "intensity": config.as_json()["intensity"],
+        "spacing_mm": list(config.preprocessing.spacing_mm),
+        "patch_voxels": list(config.train.patch),
+        "data": dict(statistics.counts),
+        "training": _training(folder, config.train.steps),
+        "best": best_scores(folder),
+        "versions": json.loads(folder.record.read_text(encoding="utf-8")),
+        "config_sha256": config_digest(config),
+        "weights_sha256": sha256_of_file(folder.weights) if folder.weights.is_file() else None,
+    }
+
+
+def best_scores(folder: RunFolder) -> dict[str, Any]:
+    """Return the step of the exported weights, and each validation score's mean, spread and number.
+
+    The spread is the sample standard deviation over cases; scores that are not finite are left out.
+    """
+    if not folder.weights.is_file():
+        return {}
+    with safe_open(folder.weights, "pt") as stored:
+        record = json.loads((stored.metadata() or {}).get("medgen", "{}"))
+    scores = {}
+    for name, values in record.get("scores", {}).items():
+        finite = [v for v in values if v is not None and math.isfinite(v)]
+        if finite:
+            spread = stats.stdev(finite) if len(finite) > 1 else None
+            scores[name] = {"mean": stats.fmean(finite), "sd": spread, "cases": len(finite)}
+    return {"step": record.get("step"), "validation": scores}
+
+
+def _training(folder: RunFolder, steps: int) -> dict[str, Any]:
+    """Return how far the training came; unknown where only `model/` was handed over."""
+    if not folder.state.is_file():
+        return {"state": "not here", "of_steps": steps}
+    try:
+        with safe_open(folder.state, "pt") as stored:
+            record = json.loads((stored.metadata() or {}).get("medgen", "{}"))
+    except (SafetensorError, OSError, ValueError):
+        return {"state": "damaged", "of_steps": steps}
+    state = "finished" if record.get("finished") else "resumable"
+    return {"state": state, "step": record.get("step"), "of_steps": steps}

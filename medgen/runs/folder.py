@@ -1,0 +1,82 @@
+"""The names inside a run folder; no other package knows them.
+
+`model/` is all that conversion needs and may be shared: no path, no case id, no picture.
+`training/` holds what resuming needs and what shows patients, and stays home.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """A run on disk."""
+
+    path: Path
+
+    @property
+    def model(self) -> Path:
+        """Everything that may leave the hospital."""
+        return self.path / "model"
+
+    @property
+    def config(self) -> Path:
+        """The complete configuration, defaults included."""
+        return self.model / "config.yaml"
+
+    @property
+    def weights(self) -> Path:
+        """The best averaged weights of the answering players."""
+        return self.model / "weights.safetensors"
+
+    @property
+    def statistics(self) -> Path:
+        """Measured on the training cases: cohort scales, counts, fingerprints of seen sources."""
+        return self.model / "statistics.json"
+
+    @property
+    def record(self) -> Path:
+        """The versions that the run was made with."""
+        return self.model / "versions.json"
+
+    @property
+    def card(self) -> Path:
+        """The model card."""
+        return self.model / "card.md"
+
+    @property
+    def training(self) -> Path:
+        """What stays home."""
+        return self.path / "training"
+
+    @property
+    def state(self) -> Path:
+        """The last complete state: players, averages, optimizers, position."""
+        return self.training / "state.safetensors"
+
+    @property
+    def cases(self) -> Path:
+        """Which case went into which split, and the fingerprints of its files."""
+        return self.training / "cases.json"
+
+    @property
+    def losses(self) -> Path:
+        """Mean losses per interval."""
+        return self.training / "losses.csv"
+
+    @property
+    def validation(self) -> Path:
+        """Scores per validation and case."""
+        return self.training / "validation.csv"
+
+    @property
+    def previews(self) -> Path:
+        """Pictures of validation cases."""
+        return self.training / "previews"
+
+    @property
+    def tensorboard(self) -> Path:
+        """Event files."""
+        return self.training / "tensorboard"

@@ -1,0 +1,204 @@
+"""A trained model as conversion needs it: read from, and written to, `RUN/model/`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+import yaml
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from medgen import __version__
+from medgen.config import Config, parse_config
+from medgen.data import Preprocessing
+from medgen.files import replacing, sha256_of_file, sha256_of_json, write_json, write_text
+from medgen.method import Method
+from medgen.problems import ConfigurationError, NothingFound, Problem
+from medgen.runs.assembly import assemble
+from medgen.runs.folder import RunFolder
+
+
+@dataclass(frozen=True)
+class Statistics:
+    """What was measured on the training cases; no case id and no path."""
+
+    cohort: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+    """The range of each cohort-scaled column."""
+    counts: Mapping[str, int] = field(default_factory=dict)
+    """Cases and patients per split."""
+    seen: frozenset[str] = frozenset()
+    """SHA-256 of every source file that training or validation read."""
+
+    def as_json(self) -> dict[str, Any]:
+        """Return plain JSON values."""
+        return {
+            "cohort": {column: list(bounds) for column, bounds in self.cohort.items()},
+            "counts": dict(self.counts),
+            "seen": sorted(self.seen),
+        }
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> Statistics:
+        """Read what `as_json` wrote."""
+        return cls(
+            cohort={c: (float(low), float(high)) for c, (low, high) in value["cohort"].items()},
+            counts={name: int(count) for name, count in value["counts"].items()},
+            seen=frozenset(value["seen"]),
+        )
+
+
+@dataclass(frozen=True)
+class Model:
+    """A method with its best weights, and everything that turns volumes into its answers."""
+
+    method: Method
+    preprocessing: Preprocessing
+    config: Config
+    weights_digest: str
+    config_digest: str
+    statistics: Statistics
+    weights_record: Mapping[str, Any]
+    """Step and validation score at which the weights were taken."""
+    split: Mapping[str, tuple[str, ...]]
+    """Case ids by split; empty where only `model/` was handed over."""
+
+    @property
+    def seen(self) -> frozenset[str]:
+        """SHA-256 of every source file that training or validation read."""
+        return self.statistics.seen
+
+    @property
+    def patch(self) -> tuple[int, int, int]:
+        """The training patch in voxels."""
+        return self.config.train.patch
+
+
+def preprocessing_of(config: Config, cohort: Mapping[str, tuple[float, float]]) -> Preprocessing:
+    """Return the run's preprocessing, the same for training, validation and conversion."""
+    return Preprocessing(
+        roles=config.roles,
+        settings=config.preprocessing,
+        intensity=config.intensity,
+        interpolation=config.convert.interpolation,
+        cohort=cohort,
+    )
+
+
+def config_digest(config: Config) -> str:
+    """Return the SHA-256 of a complete configuration."""
+    return sha256_of_json(config.as_json())
+
+
+def write_config(folder: RunFolder, config: Config) -> None:
+    """Write the complete configuration."""
+    header = f"# medgen {__version__}; complete, with every default; research use only\n"
+    write_text(folder.config, header + yaml.safe_dump(config.as_json(), sort_keys=False))
+
+
+def write_statistics(folder: RunFolder, statistics: Statistics) -> None:
+    """Write what was measured on the training cases."""
+    write_json(folder.statistics, statistics.as_json())
+
+
+def answering_state(method: Method) -> dict[str, Tensor]:
+    """Return the tensors of the answering players, contiguous and on the CPU."""
+    return {
+        f"{player}.{name}": tensor.detach().to("cpu", copy=True).contiguous()
+        for player, module in method.players().items()
+        if player in method.answering
+        for name, tensor in module.state_dict().items()
+    }
+
+
+def write_weights(folder: RunFolder, method: Method, record: Mapping[str, Any]) -> None:
+    """Write the answering players' weights atomically; `record` says where they are from."""
+    with replacing(folder.weights) as temporary:
+        save_file(answering_state(method), temporary, {"medgen": json.dumps(dict(record))})
+
+
+def read_weights(folder: RunFolder, method: Method) -> dict[str, Any]:
+    """Load the answering players' weights into a method and return their record.
+
+    Raises:
+        ConfigurationError: no readable weights, or they fit another architecture.
+    """
+    if not folder.weights.is_file():
+        problem = Problem(
+            "E_RUN_UNFINISHED", "the run holds no weights yet", "let training reach a validation"
+        )
+        raise ConfigurationError(problem)
+    try:
+        with safe_open(folder.weights, "pt") as stored:
+            record = json.loads((stored.metadata() or {}).get("medgen", "{}"))
+            tensors = {name: stored.get_tensor(name) for name in stored.keys()}  # noqa: SIM118
+    except (SafetensorError, OSError, ValueError):
+        problem = Problem(
+            "E_RUN_WEIGHTS", "weights.safetensors cannot be read", "copy the run again, or retrain"
+        )
+        raise ConfigurationError(problem) from None
+    expected = {name: tensor.shape for name, tensor in answering_state(method).items()}
+    if expected != {name: tensor.shape for name, tensor in tensors.items()}:
+        problem = Problem(
+            "E_RUN_WEIGHTS",
+            "the weights do not fit the configured networks",
+            "use the configuration that the weights were trained with",
+        )
+        raise ConfigurationError(problem)
+    for player, module in method.players().items():
+        prefix = f"{player}."
+        own = {n.removeprefix(prefix): t for n, t in tensors.items() if n.startswith(prefix)}
+        if player in method.answering:
+            module.load_state_dict(own)
+    return dict(record)
+
+
+def load_model(run: Path, *, device: torch.device) -> Model:
+    """Read a run's model, ready to answer.
+
+    Raises:
+        NothingFound: `run` is not a run folder.
+        ConfigurationError: a part of it is damaged, or does not fit the others.
+    """
+    folder = RunFolder(run)
+    config, statistics, split = read_run_files(folder)
+    method, _ = assemble(config)
+    record = read_weights(folder, method)
+    return Model(
+        method=method.to(device).eval(),
+        preprocessing=preprocessing_of(config, statistics.cohort),
+        config=config,
+        weights_digest=sha256_of_file(folder.weights),
+        config_digest=config_digest(config),
+        statistics=statistics,
+        weights_record=record,
+        split=split,
+    )
+
+
+def read_run_files(folder: RunFolder) -> tuple[Config, Statistics, dict[str, tuple[str, ...]]]:
+    """Read a run's configuration, statistics and, where it is here, its split.
+
+    Raises:
+        NothingFound: the folder is not a run.
+        ConfigurationError: a part of it is damaged.
+    """
+    if not folder.config.is_file():
+        problem = Problem("E_RUN_MISSING", "this is not a run folder", "give the folder of --run")
+        raise NothingFound(problem)
+    try:
+        config = parse_config(yaml.safe_load(folder.config.read_text(encoding="utf-8")))
+        statistics = Statistics.from_json(json.loads(folder.statistics.read_text(encoding="utf-8")))
+        cases = folder.cases
+        split = json.loads(cases.read_text(encoding="utf-8"))["split"] if cases.is_file() else {}
+    except (OSError, ValueError, KeyError, TypeError, yaml.YAMLError):
+        problem = Problem(
+            "E_RUN_DAMAGED", "a file of the run cannot be read", "copy the run again, or retrain"
+        )
+        raise ConfigurationError(problem) from None
+    return config, statistics, {name: tuple(ids) for name, ids in split.items()}

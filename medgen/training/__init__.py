@@ -1,0 +1,14 @@
+"""Training: players and optimizers, the loop, validation, checkpoints."""
+
+from medgen.training.loop import Loop, Progress
+from medgen.training.session import Outcome, Session, prepare_session, train, try_step
+
+__all__ = [
+    "Loop",
+    "Outcome",
+    "Progress",
+    "Session",
+    "prepare_session",
+    "train",
+    "try_step",
+]

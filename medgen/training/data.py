@@ -1,0 +1,149 @@
+"""From a table to the training's cases: splits, statistics, caches, patch streams."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from medgen.config import Config
+from medgen.data import (
+    Batches,
+    Cache,
+    CachedCase,
+    Group,
+    Preprocessing,
+    Row,
+    Table,
+    assign_splits,
+    fit_statistics,
+    prepare_cohort,
+    read_table,
+)
+from medgen.files import sha256_of_file
+from medgen.method import Method
+from medgen.problems import ConfigurationError, Problem
+from medgen.runs import Statistics, preprocessing_of
+
+Report = Callable[[str, int, int], None]
+"""Called with what is being done, how many are done, and how many there are."""
+
+
+@dataclass(frozen=True)
+class Cohort:
+    """A table, divided."""
+
+    table: Table
+    split: Mapping[str, tuple[str, ...]]
+    digests: Mapping[str, Mapping[str, str]]
+    """Case -> column -> SHA-256 of the file, for training and validation cases."""
+
+    def rows(self, name: str) -> list[Row]:
+        """Return the rows of one split, in the split's order."""
+        return [self.table.row(case) for case in self.split[name]]
+
+
+def read_cohort(data: Path, config: Config) -> Cohort:
+    """Read and divide the table, and fingerprint the files that training will see.
+
+    Raises:
+        ConfigurationError: the table is refused, or no case is left to train on.
+    """
+    columns = config.roles.columns()
+    table = read_table(data, columns=columns)
+    split = assign_splits(table, config.split)
+    if not split["train"]:
+        problem = Problem(
+            "E_SPLIT_EMPTY", "no case is left for training", "add cases, or lower the split shares"
+        )
+        raise ConfigurationError(problem)
+    rows = [table.row(case) for name in ("train", "validation") for case in split[name]]
+    digests = {
+        row.case: {
+            column: sha256_of_file(row.cells[column])
+            for column in columns
+            if column in row.cells and row.cells[column].is_file()
+        }
+        for row in rows
+    }
+    return Cohort(table, split, digests)
+
+
+def measure_statistics(cohort: Cohort, config: Config) -> Statistics:
+    """Measure on the training cases what conversion will need later."""
+    patients = {
+        name: len({cohort.table.row(case).patient for case in cases})
+        for name, cases in cohort.split.items()
+    }
+    counts = {f"{name}_cases": len(cases) for name, cases in cohort.split.items()}
+    counts |= {f"{name}_patients": number for name, number in patients.items()}
+    sources = config.roles.source.columns
+    return Statistics(
+        cohort=fit_statistics(preprocessing_of(config, {}), cohort.rows("train")),
+        counts=counts,
+        seen=frozenset(
+            digest
+            for digests in cohort.digests.values()
+            for column, digest in digests.items()
+            if column in sources
+        ),
+    )
+
+
+def training_batches(
+    cohort: Cohort,
+    config: Config,
+    method: Method,
+    preprocessing: Preprocessing,
+    cache: Cache,
+    report: Report,
+) -> Batches:
+    """Prepare (or find in the cache) every training case, and make the patch streams."""
+    groups = []
+    prepared: dict[str, CachedCase] = {}
+    for keys in method.reads:
+        rows = _rows_for(keys, cohort, config)
+        missing = [row for row in rows if row.case not in prepared]
+        cases = prepare_cohort(
+            missing,
+            preprocessing,
+            cache,
+            on_progress=lambda done, total: report("preparing", done, total),
+        )
+        prepared |= {case.case: case for case in cases}
+        groups.append(Group(keys, [prepared[row.case] for row in rows]))
+    train = config.train
+    return Batches(
+        groups,
+        patch=train.patch,
+        margin=method.margin,
+        batch_size=train.batch_size,
+        inside_mask=train.inside_mask,
+        augment=train.augment,
+        seed=train.seed,
+    )
+
+
+def _rows_for(keys: frozenset[str], cohort: Cohort, config: Config) -> list[Row]:
+    """Return the training rows whose cells fill the group's roles and that their `where` admits.
+
+    Raises:
+        ConfigurationError: no row does.
+    """
+    roles = config.roles
+    named = {"source": roles.source, "target": roles.target, "label": roles.label}
+    wanted = [role for key in sorted(keys) if (role := named.get(key))]
+    columns = [column for role in wanted for column in role.columns]
+    columns += [roles.mask] if "mask" in keys and roles.mask != "auto" else []
+    admitted = [
+        {row.case for row in cohort.table.select(role.where, filled=columns)} for role in wanted
+    ]
+    chosen = [row for row in cohort.rows("train") if all(row.case in a for a in admitted)]
+    if not chosen:
+        problem = Problem(
+            "E_GROUP_EMPTY",
+            f"no training case fills the columns {', '.join(columns)} together",
+            "fill the cells, or change roles",
+        )
+        raise ConfigurationError(problem)
+    return chosen

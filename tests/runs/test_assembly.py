@@ -1,0 +1,93 @@
+"""From a configuration to a method: strict, with the paper's optimizers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from medgen.config import parse_config, shipped_configs
+from medgen.method import OptimizerSpec
+from medgen.methods import METHODS
+from medgen.problems import ConfigurationError
+from medgen.runs import assemble, setting_of
+
+
+def config(method: str = "conditional_gan", target_scale: str = "window", **blocks: Any) -> Any:
+    scales = {
+        "window": {"scale": "window", "low": -1024, "high": 3000, "unit": "HU"},
+        "cohort": {"scale": "cohort"},
+    }
+    return parse_config(
+        {
+            "roles": {"source": ["t1", "t2"], "target": ["ct"]},
+            "intensity": {
+                "t1": {"scale": "percentile"},
+                "t2": {"scale": "percentile"},
+                "ct": scales[target_scale],
+            },
+            "method": method,
+            "methods": blocks,
+        }
+    )
+
+
+def test_channels_and_head_follow_the_data() -> None:
+    setting = setting_of(config())
+    assert (setting.source_channels, setting.target_channels, setting.head) == (2, 1, "tanh")
+    assert setting_of(config(target_scale="cohort")).head == "linear"
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_method_without_a_block_takes_its_own_defaults(method: str) -> None:
+    built, specs = assemble(config(method))
+    assert type(built) is METHODS[method]
+    assert specs == dict(built.optimizers())
+
+
+def test_optimizers_are_overridden_key_by_key() -> None:
+    built, specs = assemble(
+        config(conditional_gan={"optimizers": {"generator": {"learning_rate": 0.001}}})
+    )
+    paper = built.optimizers()
+    assert specs["generator"] == OptimizerSpec(
+        paper["generator"].name, 0.001, paper["generator"].betas, paper["generator"].weight_decay
+    )
+    assert specs["discriminator"] == paper["discriminator"]
+
+
+@pytest.mark.parametrize(
+    ("blocks", "message"),
+    [
+        ({"conditional_gan": {"lamda_l1": 3}}, r"unknown key 'methods\.conditional_gan\.lamda_l1'"),
+        ({"conditional_gan": {"generator": {"chanels": [4]}}}, "chanels"),
+        ({"conditional_gan": {"adversarial": "wasserstein"}}, "adversarial"),
+        ({"conditional_gan": {"optimizers": {"critic": {}}}}, "the players are"),
+        ({"regression": {"nonsense": 1}}, "nonsense"),
+        ({"unheard_of": {}}, "unheard_of"),
+    ],
+)
+def test_mistakes_are_named_also_in_unused_blocks(blocks: Any, message: str) -> None:
+    with pytest.raises(ConfigurationError, match=message):
+        assemble(config(**blocks))
+
+
+def test_an_unknown_method_names_the_known_ones() -> None:
+    with pytest.raises(ConfigurationError, match="conditional_gan"):
+        assemble(config("cycle_gun"))
+
+
+def test_a_missing_role_is_named() -> None:
+    raw = config().as_json()
+    raw["roles"]["target"] = None
+    with pytest.raises(ConfigurationError, match="target"):
+        assemble(parse_config(raw))
+
+
+@pytest.mark.parametrize("name", shipped_configs())
+def test_every_shipped_configuration_builds_its_methods(name: str) -> None:
+    import yaml
+
+    raw = yaml.safe_load(shipped_configs()[name])
+    for method in raw["methods"]:
+        assemble(parse_config({**raw, "method": method}))

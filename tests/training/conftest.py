@@ -1,0 +1,86 @@
+"""A cohort so small that a training takes a second: ellipsoids with a shell, MR and CT."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import nibabel as nib
+import numpy as np
+import pytest
+
+from medgen.config import Config, parse_config
+
+SHAPE = (20, 24, 20)
+
+
+def write_case(folder: Path, name: str, seed: int) -> None:
+    """Write one ellipsoid head: a dark shell in MR, a bright one, bone, in CT."""
+    rng = np.random.default_rng(seed)
+    axes = np.array([7.0, 9.0, 7.0]) * rng.uniform(0.9, 1.1, 3)
+    grid = np.indices(SHAPE) - (np.array(SHAPE) / 2 - 0.5)[:, None, None, None]
+    radius = np.sqrt(((grid / axes[:, None, None, None]) ** 2).sum(0))
+    mr = np.where(radius < 1, np.where(radius < 0.8, 400 + 100 * grid[0] / 10, 80), 0.0)
+    ct = np.where(radius < 1, np.where(radius < 0.8, 40.0, 900.0), -1000.0)
+    affine = np.diag([4.0, 4.0, 4.0, 1.0])
+    affine[:3, 3] = rng.uniform(-5, 5, 3)
+    for column, data in (("mr", mr + rng.normal(0, 5, SHAPE)), ("ct", ct)):
+        image = nib.Nifti1Image(data.astype(np.int16), affine)
+        image.set_sform(affine, 1)
+        image.set_qform(affine, 1)
+        image.header.set_xyzt_units("mm")
+        nib.save(image, folder / f"{name}_{column}.nii.gz")
+
+
+@pytest.fixture(scope="session")
+def tiny_cohort(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the table of five tiny cases: three to train on, one to validate, one to test."""
+    folder = tmp_path_factory.mktemp("tiny_cohort")
+    splits = ["train", "train", "train", "validation", "test"]
+    lines = ["case,patient,split,mr,ct"]
+    for index, split in enumerate(splits):
+        name = f"c{index}"
+        write_case(folder, name, index)
+        lines.append(f"{name},p{index},{split},{name}_mr.nii.gz,{name}_ct.nii.gz")
+    table = folder / "cases.csv"
+    table.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return table
+
+
+def tiny_config(method: str = "conditional_gan", **train: Any) -> Config:
+    """Return a configuration of seconds: two small levels, patches of 16 voxels."""
+    unet: Mapping[str, Any] = {"name": "unet", "channels": [4, 8], "residual_units": 1}
+    raw: dict[str, Any] = {
+        "roles": {"source": ["mr"], "target": ["ct"], "mask": "auto"},
+        "preprocessing": {"spacing_mm": [4.0, 4.0, 4.0], "crop": "none"},
+        "intensity": {
+            "mr": {"scale": "percentile", "low": 0.5, "high": 99.5},
+            "ct": {"scale": "window", "low": -1024, "high": 2000, "unit": "HU"},
+        },
+        "method": method,
+        "methods": {
+            "conditional_gan": {
+                "generator": unet,
+                "discriminator": {"name": "patch_discriminator", "channels": 4, "layers": 1},
+            },
+            "regression": {"generator": unet},
+        },
+        "train": {
+            "steps": 6,
+            "batch_size": 2,
+            "patch": [16, 16, 16],
+            "precision": "fp32",
+            "save_every_steps": 2,
+            "validate": {"every_steps": 3},
+            **train,
+        },
+        "convert": {"overlap_voxels": 4},
+    }
+    return parse_config(raw)
+
+
+@pytest.fixture
+def make_config() -> Any:
+    """Return the factory of tiny configurations."""
+    return tiny_config

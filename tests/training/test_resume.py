@@ -1,0 +1,118 @@
+"""Law 4: resuming equals never stopping, bit for bit on the CPU, whatever stopped it."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import yaml
+from safetensors.torch import load_file
+
+from medgen.methods import METHODS
+from medgen.problems import ConfigurationError, Interrupted
+from medgen.runs import RunFolder
+from medgen.training import prepare_session, train
+
+
+def run_to_end(config: Any, data: Path, run: Path, cache: Path, **options: Any) -> None:
+    train(prepare_session(config, data=data, cache=cache, device="cpu"), run, **options)
+
+
+def assert_same_run(first: Path, second: Path) -> None:
+    """Compare exported weights and resume states tensor by tensor."""
+    for name in ("weights", "state"):
+        one = load_file(getattr(RunFolder(first), name))
+        two = load_file(getattr(RunFolder(second), name))
+        assert one.keys() == two.keys()
+        for key in one:
+            assert torch.equal(one[key], two[key]), f"{name}: {key}"
+    assert RunFolder(first).losses.read_text() == RunFolder(second).losses.read_text()
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("stop_at", [1, 4])
+def test_stopping_by_signal_and_resuming_changes_nothing(
+    method: str, stop_at: int, tiny_cohort: Path, make_config: Any, tmp_path: Path
+) -> None:
+    config = make_config(method)
+    run_to_end(config, tiny_cohort, tmp_path / "whole", tmp_path / "cache")
+
+    def interrupt(step: int, losses: object, score: object) -> None:
+        if step == stop_at:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    stopped = tmp_path / "stopped"
+    with pytest.raises(Interrupted, match="--resume"):
+        run_to_end(config, tiny_cohort, stopped, tmp_path / "cache", progress=interrupt)
+    run_to_end(config, tiny_cohort, stopped, tmp_path / "cache", resume=True)
+    for name in ("weights", "state"):
+        one = load_file(getattr(RunFolder(tmp_path / "whole"), name))
+        two = load_file(getattr(RunFolder(stopped), name))
+        assert one.keys() == two.keys()
+        assert all(torch.equal(one[key], two[key]) for key in one), name
+
+
+def test_a_killed_training_resumes_to_the_same_weights(
+    tiny_cohort: Path, make_config: Any, tmp_path: Path
+) -> None:
+    config = make_config(steps=40, save_every_steps=5)
+    settings = tmp_path / "config.yaml"
+    settings.write_text(yaml.safe_dump(config.as_json()), encoding="utf-8")
+    cache, killed = tmp_path / "cache", tmp_path / "killed"
+    command = [sys.executable, "-m", "medgen", "train", str(settings)]
+    command += ["--data", str(tiny_cohort), "--run", str(killed), "--cache", str(cache)]
+    command += ["--device", "cpu"]
+    state = RunFolder(killed).state
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    with subprocess.Popen(command, env=environment, stderr=subprocess.PIPE) as process:
+        deadline = time.monotonic() + 120
+        while not state.exists() and process.poll() is None and time.monotonic() < deadline:
+            time.sleep(0.01)
+        process.kill()
+        _, errors = process.communicate()
+    assert state.exists(), errors.decode()
+    subprocess.run([*command, "--resume"], check=True, env=environment, capture_output=True)
+    whole = tmp_path / "whole"
+    command[command.index(str(killed))] = str(whole)
+    subprocess.run(command, check=True, env=environment, capture_output=True)
+    assert_same_run(whole, killed)
+
+
+def test_a_changed_configuration_is_refused_by_name(
+    tiny_cohort: Path, make_config: Any, tmp_path: Path
+) -> None:
+    run_to_end(make_config(), tiny_cohort, tmp_path / "run", tmp_path / "cache")
+    with pytest.raises(ConfigurationError, match=r"train\.batch_size"):
+        run_to_end(
+            make_config(batch_size=1),
+            tiny_cohort,
+            tmp_path / "run",
+            tmp_path / "cache",
+            resume=True,
+        )
+
+
+def test_a_finished_run_stays_as_it_is(tiny_cohort: Path, make_config: Any, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    run_to_end(make_config(), tiny_cohort, run, tmp_path / "cache")
+    before = RunFolder(run).weights.read_bytes()
+    run_to_end(make_config(), tiny_cohort, run, tmp_path / "cache", resume=True)
+    assert RunFolder(run).weights.read_bytes() == before
+
+
+def test_a_damaged_state_is_a_coded_error(
+    tiny_cohort: Path, make_config: Any, tmp_path: Path
+) -> None:
+    run = tmp_path / "run"
+    run_to_end(make_config(), tiny_cohort, run, tmp_path / "cache")
+    state = RunFolder(run).state
+    state.write_bytes(state.read_bytes()[:1000])
+    with pytest.raises(ConfigurationError, match="E_RESUME_STATE"):
+        run_to_end(make_config(), tiny_cohort, run, tmp_path / "cache", resume=True)
