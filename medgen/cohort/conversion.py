@@ -1,0 +1,136 @@
+"""Many cases through one model: isolated from each other, resumable, and accounted for."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+
+from medgen.cohort.cases import Case, is_file_name, place
+from medgen.cohort.interruption import Interruption
+from medgen.cohort.manifest import Manifest
+from medgen.cohort.outcome import Options, Outcome, Result, Watch, problems_of
+from medgen.cohort.planning import plan
+from medgen.cohort.worker import Worker, open_case, writable
+from medgen.conversion import Converter, Provenance
+from medgen.files import locked, remove_leftovers, sha256_of_json
+from medgen.runs import Model, choose_precision
+
+DEFAULTS = Options()
+UNWATCHED = Watch()
+
+
+def convert_cohort(
+    model: Model,
+    cases: Sequence[Case],
+    output: Path,
+    *,
+    device: torch.device,
+    options: Options = DEFAULTS,
+    watch: Watch = UNWATCHED,
+) -> Outcome:
+    """Convert cases into a folder (or one case into a file), each with a sidecar, and a manifest.
+
+    What was converted before by the same model and settings from the same files is kept. A case
+    that fails does not stop the others. SIGINT and SIGTERM stop between two windows.
+
+    Raises:
+        ConfigurationError: the folder cannot be written, another process writes to it, or an
+            answer of another model, or a foreign file, is in the way.
+    """
+    jobs = place(cases, output)
+    folder = _folder(output)
+    provenance = provenance_of(model, options)
+    converter = _converter(model, device)
+    converter.answer_of(options.answer)
+    results: list[Result] = []
+    with ExitStack() as stack, Interruption() as interruption:
+        with writable():
+            stack.enter_context(locked(folder))
+        manifest = Manifest(folder)
+        planned = plan(jobs, manifest, provenance, overwrite=options.overwrite)
+        with writable():
+            remove_leftovers(folder)
+            manifest.tidy()
+        for job in planned.done:
+            results.append(Result(job.case.name, "kept", job.output))
+            watch.case(results[-1])
+        worker = Worker(converter, provenance, options, manifest, interruption, watch)
+        for result in worker.work(planned.todo):
+            results.append(result)
+            watch.case(result)
+            if options.fail_fast and result.status == "failed":
+                break
+        with writable():
+            manifest.tidy()
+    stopped = interruption.wanted and len(results) < len(jobs)
+    return Outcome(tuple(results), len(jobs), interrupted=stopped)
+
+
+def check_cohort(
+    model: Model,
+    cases: Sequence[Case],
+    output: Path,
+    *,
+    options: Options = DEFAULTS,
+    watch: Watch = UNWATCHED,
+) -> Outcome:
+    """Open and prepare every case that `convert_cohort` would convert, and write nothing.
+
+    Raises:
+        ConfigurationError: an answer of another model, or a foreign file, is in the way.
+    """
+    jobs = place(cases, output)
+    provenance = provenance_of(model, options)
+    planned = plan(jobs, Manifest(_folder(output)), provenance, overwrite=options.overwrite)
+    results = [Result(job.case.name, "kept", job.output) for job in planned.done]
+    for result in results:
+        watch.case(result)
+    for job in planned.todo:
+        start = time.perf_counter()
+        try:
+            volumes = open_case(job.case, options.nan_to)
+            prepared = model.preprocessing.prepare_source(volumes)
+            result = Result(job.case.name, "ok", job.output, warnings=prepared.warnings)
+        except Exception as error:
+            result = Result(job.case.name, "failed", problems=problems_of(error, job.case.name))
+        results.append(replace(result, seconds=round(time.perf_counter() - start, 3)))
+        watch.case(results[-1])
+        if options.fail_fast and result.status == "failed":
+            break
+    return Outcome(tuple(results), len(jobs))
+
+
+def provenance_of(model: Model, options: Options) -> Provenance:
+    """Return the digests that decide whether an answer made before may stay."""
+    settings = {
+        "config": model.config_digest,
+        "cohort": {column: list(ends) for column, ends in model.preprocessing.cohort.items()},
+        "answer": options.answer or next(iter(model.method.answers)),
+        "nan_to": options.nan_to,
+    }
+    return Provenance(
+        weights_digest=model.weights_digest,
+        config_digest=model.config_digest,
+        settings_digest=sha256_of_json(settings),
+        seen=model.seen,
+    )
+
+
+def _converter(model: Model, device: torch.device) -> Converter:
+    return Converter(
+        model.method,
+        model.preprocessing,
+        model.config.convert,
+        device=device,
+        precision=choose_precision(model.config.train.precision, device),
+        patch=model.patch,
+    )
+
+
+def _folder(output: Path) -> Path:
+    return output.parent if is_file_name(output) else output

@@ -1,0 +1,128 @@
+"""One case after the other: isolated, written down, with the next one's files read meanwhile."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, replace
+from typing import cast
+
+from medgen.cohort.cases import Case, Job
+from medgen.cohort.interruption import Interruption
+from medgen.cohort.manifest import Entry, Manifest, join
+from medgen.cohort.outcome import Options, Result, Watch, problems_of
+from medgen.conversion import Converter, Provenance, open_sources, sidecar_of, write_converted
+from medgen.data import prefetch
+from medgen.problems import ConfigurationError, Interrupted, Problem
+from medgen.volumes import Volume
+
+
+@dataclass
+class Worker:
+    """Convert jobs one after the other, with the next one's files being read meanwhile."""
+
+    converter: Converter
+    provenance: Provenance
+    options: Options
+    manifest: Manifest
+    interruption: Interruption
+    watch: Watch
+
+    def work(self, jobs: Sequence[Job]) -> Iterator[Result]:
+        """Yield what becomes of each job, until the end or an interruption."""
+
+        def read(index: int) -> dict[str, Volume] | Exception:
+            try:
+                return open_case(jobs[index].case, self.options.nan_to)
+            except Exception as error:
+                return error
+
+        # Two ahead: the case in hand, and the one being read.
+        ahead = cast(
+            "Generator[dict[str, Volume] | Exception]", prefetch(read, 0, len(jobs), ahead=2)
+        )
+        with closing(ahead) as opened:
+            for job, volumes in zip(jobs, opened, strict=True):
+                if self.interruption.wanted:
+                    return
+                try:
+                    yield self._convert(job, volumes)
+                except Interrupted:
+                    return
+
+    def _convert(self, job: Job, volumes: dict[str, Volume] | Exception) -> Result:
+        """Convert one job and write down what became of it."""
+        name = job.case.name
+        start = time.perf_counter()
+        entry = Entry(
+            name,
+            "started",
+            weights_digest=self.provenance.weights_digest,
+            settings_digest=self.provenance.settings_digest,
+        )
+        with writable():
+            self.manifest.add(entry)
+        try:
+            entry, result = self._answer(job, volumes, entry)
+        except Interrupted:
+            raise
+        except Exception as error:
+            problems = problems_of(error, name)
+            codes = dict.fromkeys(problem.code for problem in problems)
+            entry = replace(entry, status="failed", code=",".join(codes))
+            result = Result(name, "failed", problems=problems)
+        seconds = round(time.perf_counter() - start, 3)
+        with writable():
+            self.manifest.add(replace(entry, seconds=seconds))
+        return replace(result, seconds=seconds)
+
+    def _answer(
+        self, job: Job, volumes: dict[str, Volume] | Exception, entry: Entry
+    ) -> tuple[Entry, Result]:
+        """Write the answer and return its entry."""
+        if job.case.problem is None:  # an answer that has to be made again is none any more
+            job.output.unlink(missing_ok=True)
+            sidecar_of(job.output).unlink(missing_ok=True)
+        if isinstance(volumes, Exception):
+            raise volumes
+        converted = self.converter(
+            volumes, answer=self.options.answer, progress=self._progress(job.case.name)
+        )
+        record = write_converted(converted, volumes, job.output, self.provenance)
+        entry = replace(
+            entry,
+            status="ok",
+            input_digest=record.input_digest,
+            output_digest=record.output_digest,
+            clipped_voxels=record.clipped_voxels,
+            warnings=join(record.warnings),
+        )
+        return entry, Result(job.case.name, "ok", job.output, warnings=record.warnings)
+
+    def _progress(self, case: str) -> Callable[[int, int], None]:
+        def progress(done: int, total: int) -> None:
+            if self.interruption.wanted:
+                message = "the conversion was interrupted"
+                raise Interrupted(Problem("E_INTERRUPTED", message, "run it again to go on"))
+            self.watch.windows(case, done, total)
+
+        return progress
+
+
+def open_case(case: Case, nan_to: float | None) -> dict[str, Volume]:
+    """Open a case's files, or raise the reason why it cannot be converted."""
+    if case.problem is not None:
+        raise ConfigurationError(case.problem)
+    return open_sources(case.inputs, nan_to=nan_to)
+
+
+@contextmanager
+def writable() -> Iterator[None]:
+    """Turn the system's refusal to write into one that names the option."""
+    try:
+        yield
+    except OSError as error:
+        message = f"the output folder cannot be written: {error.strerror or 'unknown reason'}"
+        problem = Problem("E_OUTPUT_UNWRITABLE", message, "check --output and its disk")
+        raise ConfigurationError(problem) from None

@@ -1,0 +1,240 @@
+"""A case in memory: volumes in, the method's answer on the first source's own grid out."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping, MutableMapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from scipy import ndimage
+from torch import Tensor
+
+from medgen.config import ConvertConfig
+from medgen.conversion.blending import blend
+from medgen.conversion.tiling import Tiling, plan_tiling
+from medgen.data import Codec, PreparedSource, Preprocessing
+from medgen.method import Answer, Method
+from medgen.problems import ConfigurationError, Problem, Refusal
+from medgen.volumes import Volume
+
+BODY_RIM_MM = 3.0
+"""How far beyond the source's body the answer is kept: an outline is a voxel or two uncertain."""
+
+BODY_FRACTIONS = (0.02, 0.95)
+"""Shares of the field of view between which a body outline is credible."""
+
+COARSE = 2.0
+"""A native spacing this many times the run's deserves a warning."""
+
+WINDOWS_AT_ONCE = {"cuda": 4}
+"""Windows in one batch by device type; elsewhere one, since batching gains nothing on a CPU."""
+
+Progress = Callable[[int, int], None]
+"""Called with the windows done and their number; may raise to stop."""
+
+
+@dataclass(frozen=True, eq=False)
+class Converted:
+    """An answer, and what is worth knowing about how it came to be."""
+
+    volume: Volume
+    """The answer on the first source column's native grid, float32, in its unit."""
+    facts: Mapping[str, Any]
+    """Plain JSON values: windows, seconds, spacing, clipped voxels, warnings, ..."""
+
+
+class Converter:
+    """Turn a case's source volumes into a method's answer.
+
+    Training's validation and `convert` both call it, so that the two cannot drift. The method is
+    taken as it is: on `device`, in eval mode, with the weights to use.
+    """
+
+    def __init__(
+        self,
+        method: Method,
+        preprocessing: Preprocessing,
+        settings: ConvertConfig,
+        *,
+        device: torch.device,
+        precision: Literal["bf16", "fp32"],
+        patch: tuple[int, int, int],
+    ) -> None:
+        self.method = method
+        self.preprocessing = preprocessing
+        self.settings = settings
+        self.device = device
+        self.precision = precision
+        self.patch = patch
+
+    def answer_of(self, name: str | None) -> tuple[str, Answer]:
+        """Return the name and description of an answer; the method's first where left out.
+
+        Raises:
+            ConfigurationError: the method has no such answer, or it cannot be converted.
+        """
+        known = self.method.answers
+        name = next(iter(known)) if name is None else name
+        if name not in known:
+            advice = f"known: {', '.join(known)}"
+            raise ConfigurationError(Problem("E_ANSWER", f"there is no answer {name!r}", advice))
+        answer = known[name]
+        columns = self.preprocessing.target_columns
+        if answer.kind != "image" or answer.source != "source" or len(columns) != 1:
+            message = f"answer {name!r} is not an image of one column made from the source"
+            raise ConfigurationError(Problem("E_ANSWER", message, "convert image answers only"))
+        return name, answer
+
+    def __call__(
+        self,
+        volumes: Mapping[str, Volume],
+        *,
+        answer: str | None = None,
+        progress: Progress | None = None,
+    ) -> Converted:
+        """Convert one case.
+
+        Args:
+            volumes: the source columns' volumes; others are ignored.
+            answer: which of the method's answers; the first where left out.
+            progress: see `Progress`.
+
+        Raises:
+            ConfigurationError: the answer or the window cannot be had from this method.
+            Refusal: the volumes cannot be prepared, or the method's answer is not finite.
+        """
+        name, _ = self.answer_of(answer)
+        if self.method.training:
+            raise ValueError("the method to convert with is in training mode")
+        seconds: dict[str, float] = {}
+        with _timed(seconds, "prepare"):
+            prepared = self.preprocessing.prepare_source(volumes)
+            (codec,) = prepared.target_codecs.values()
+            keep = grow(prepared.body, prepared.grid.spacing_mm, BODY_RIM_MM)
+            tiling = self._tiling(prepared)
+        with _timed(seconds, "infer"):
+            encoded, skipped = self._infer(prepared, tiling, name, codec, keep, progress)
+        with _timed(seconds, "restore"):
+            if not self.settings.fill_outside_body:
+                keep = np.ones_like(keep)
+            values, clipped = _decode_image(encoded, codec, keep)
+            data = self.preprocessing.restore(values, prepared, background=codec.background)
+            if codec.clip:  # a spline overshoots at edges
+                np.clip(data, codec.low, codec.high, out=data)
+        body_fraction = float(prepared.body_native.mean())
+        facts = {
+            "answer": name,
+            "unit": codec.unit,
+            "background": codec.background,
+            "window": list(tiling.window),
+            "windows": len(tiling) - skipped,
+            "windows_skipped": skipped,
+            "spacing_mm": [round(float(mm), 6) for mm in prepared.native.spacing_mm],
+            "run_spacing_mm": [round(float(mm), 6) for mm in prepared.grid.spacing_mm],
+            "body_fraction": round(body_fraction, 4),
+            "clipped_voxels": clipped,
+            "device": self.device.type,
+            "precision": self.precision,
+            "seconds": {phase: round(duration, 3) for phase, duration in seconds.items()},
+            "warnings": [*prepared.warnings, *_doubts(prepared, body_fraction)],
+        }
+        return Converted(Volume(data, prepared.native, codec.unit), facts)
+
+    def _tiling(self, prepared: PreparedSource) -> Tiling:
+        return plan_tiling(
+            prepared.source.shape[1:],
+            patch=self.patch,
+            window=self.settings.window,
+            overlap=self.settings.overlap_voxels,
+            margin=self.method.margin,
+            divisor=self.method.divisor,
+            fixed=self.method.window,
+        )
+
+    def _infer(
+        self,
+        prepared: PreparedSource,
+        tiling: Tiling,
+        answer: str,
+        codec: Codec,
+        keep: NDArray[np.bool_],
+        progress: Progress | None,
+    ) -> tuple[Tensor, int]:
+        """Return the encoded answer (1, X, Y, Z) in fp32 on the CPU, and the windows skipped."""
+
+        def predict(windows: Tensor) -> Tensor:
+            if windows.device.type == "cuda":
+                windows = windows.contiguous(memory_format=torch.channels_last_3d)
+            return self.method.infer(windows, answer)
+
+        background = codec.encode(np.full(1, codec.background, dtype=np.float32))
+        # no_grad, not inference_mode: a latent search needs gradients and switches them on itself.
+        with (
+            torch.no_grad(),
+            torch.autocast(
+                self.device.type, dtype=torch.bfloat16, enabled=self.precision == "bf16"
+            ),
+        ):
+            encoded, skipped = blend(
+                torch.from_numpy(np.ascontiguousarray(prepared.source)),
+                tiling,
+                predict,
+                background=torch.as_tensor(background),
+                keep=torch.from_numpy(keep),
+                padding=self.settings.padding,
+                batch=WINDOWS_AT_ONCE.get(self.device.type, 1),
+                device=self.device,
+                progress=progress,
+            )
+        return encoded.cpu(), skipped
+
+
+def grow(mask: NDArray[np.bool_], spacing_mm: NDArray[Any], radius_mm: float) -> NDArray[np.bool_]:
+    """Widen a mask (X, Y, Z) by at least `radius_mm` along each axis."""
+    size = [2 * int(np.ceil(radius_mm / float(spacing) - 1e-6)) + 1 for spacing in spacing_mm]
+    wide: NDArray[Any] = ndimage.maximum_filter(mask.astype(np.uint8), size=size, mode="nearest")
+    return wide.astype(np.bool_)
+
+
+def _decode_image(
+    encoded: Tensor, codec: Codec, keep: NDArray[np.bool_]
+) -> tuple[NDArray[np.float32], int]:
+    """Return physical values (X, Y, Z), background outside `keep`, and how many were clipped."""
+    values = np.asarray(codec.decode(encoded[0].numpy()), dtype=np.float32)
+    wrong = int(values.size - np.isfinite(values).sum())
+    if wrong:
+        message = f"{wrong} of {values.size} values of the answer are not finite"
+        advice = "check the run's validation scores; with train.precision bf16, try fp32"
+        raise Refusal(Problem("E_ANSWER_NOT_FINITE", message, advice))
+    values = np.where(keep, values, np.float32(codec.background))
+    if not codec.clip:
+        return values, 0
+    # Rounding in the codec is no clipping: a millionth of the window is allowed.
+    slack = 1e-6 * (codec.high - codec.low)
+    beyond = (values < codec.low - slack) | (values > codec.high + slack)
+    return np.clip(values, codec.low, codec.high), int(np.count_nonzero(beyond & keep))
+
+
+def _doubts(prepared: PreparedSource, body_fraction: float) -> list[str]:
+    """Return what about this case makes its answer less trustworthy."""
+    doubts = []
+    least, most = BODY_FRACTIONS
+    if not least <= body_fraction <= most:
+        doubts.append(f"the body outline fills {body_fraction:.1%} of the field of view")
+    native = float(prepared.native.spacing_mm.max())
+    run = float(prepared.grid.spacing_mm.max())
+    if native > COARSE * run:
+        doubts.append(f"voxels are up to {native:.2f} mm apart; the run works at {run:.2f} mm")
+    return doubts
+
+
+@contextmanager
+def _timed(seconds: MutableMapping[str, float], phase: str) -> Iterator[None]:
+    start = time.perf_counter()
+    yield
+    seconds[phase] = time.perf_counter() - start

@@ -1,0 +1,147 @@
+"""Where windows lie over a whole volume.
+
+Per axis, every window has one size and starts on a multiple of the method's divisor, counted from
+the padded origin; starts are spread evenly.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from medgen.problems import ConfigurationError, Problem
+
+AUTO_STRETCH = 1.5
+"""How much longer than the training patch an `auto` window may be along an axis. Instance norms
+measure their statistics on the window, so it stays near the size that the network was trained on;
+a moderately longer one saves redundant voxels and seams."""
+
+
+@dataclass(frozen=True)
+class Axis:
+    """The windows along one axis, in voxels of the padded output."""
+
+    length: int
+    """Voxels of the volume."""
+    before: int
+    """Voxels of padding in front of the volume, the margin not counted."""
+    size: int
+    """Voxels that one window answers."""
+    starts: tuple[int, ...]
+
+    @property
+    def padded(self) -> int:
+        """Return the padded length, which the windows cover exactly."""
+        return self.starts[-1] + self.size
+
+
+@dataclass(frozen=True)
+class Tiling:
+    """The windows over a volume."""
+
+    axes: tuple[Axis, Axis, Axis]
+    margin: int
+
+    @property
+    def window(self) -> tuple[int, int, int]:
+        """Return the voxels that one window answers."""
+        x, y, z = self.axes
+        return x.size, y.size, z.size
+
+    def __len__(self) -> int:
+        return math.prod(len(axis.starts) for axis in self.axes)
+
+    def positions(self) -> Iterator[tuple[int, ...]]:
+        """Yield per window its index along each axis."""
+        return itertools.product(*(range(len(axis.starts)) for axis in self.axes))
+
+    def slices(self, position: Sequence[int], *, margin: int = 0) -> tuple[slice, ...]:
+        """Return the slices of a window in the padded output; with the margin, in the input."""
+        starts = [axis.starts[index] for axis, index in zip(self.axes, position, strict=True)]
+        spans = zip(starts, self.window, strict=True)
+        return tuple(slice(start, start + size + 2 * margin) for start, size in spans)
+
+
+def plan_tiling(
+    shape: Sequence[int],
+    *,
+    patch: Sequence[int],
+    window: Literal["auto"] | Sequence[int] = "auto",
+    overlap: int = 16,
+    margin: int = 0,
+    divisor: int = 1,
+    fixed: Sequence[int] | None = None,
+) -> Tiling:
+    """Place windows over a volume of `shape` voxels.
+
+    `auto` takes per axis the training `patch`, or up to half as much again where that computes
+    fewer voxels; where the volume is shorter than the patch, its own length, but at least half a
+    patch. Sizes are rounded up to multiples of `divisor`. `fixed` is the method's own input size,
+    margins included, and allows no other. The overlap is at most half a window.
+
+    Raises:
+        ConfigurationError: E_WINDOW where the window asked for is not one that the method takes.
+    """
+    wanted: Sequence[int | None]
+    if fixed is None:
+        wanted = [None] * 3 if window == "auto" else [_round_up(size, divisor) for size in window]
+    else:
+        wanted = _fixed_sizes(fixed, window, margin, divisor)
+    axes = [
+        _fewest_voxels(length, trained, overlap, divisor)
+        if size is None
+        else _place(length, size, overlap, divisor)
+        for length, trained, size in zip(shape, patch, wanted, strict=True)
+    ]
+    return Tiling(axes=(axes[0], axes[1], axes[2]), margin=margin)
+
+
+def _fixed_sizes(
+    fixed: Sequence[int], window: Literal["auto"] | Sequence[int], margin: int, divisor: int
+) -> list[int]:
+    sizes = [size - 2 * margin for size in fixed]
+    if any(size <= 0 or size % divisor for size in sizes):
+        raise _window_problem(
+            f"the method's window {tuple(fixed)} leaves {tuple(sizes)} voxels, "
+            f"which is no multiple of its divisor {divisor}"
+        )
+    if window != "auto" and list(window) != sizes:
+        raise _window_problem(
+            f"the method answers windows of {tuple(sizes)} voxels only, not {tuple(window)}"
+        )
+    return sizes
+
+
+def _window_problem(message: str) -> ConfigurationError:
+    return ConfigurationError(Problem("E_WINDOW", message, "leave convert.window at auto"))
+
+
+def _fewest_voxels(length: int, patch: int, overlap: int, divisor: int) -> Axis:
+    """Choose the size between the patch and its stretch that computes fewest voxels."""
+    trained = _round_up(patch, divisor)
+    if length <= trained:
+        least = min(trained, max(patch // 2, 2 * divisor))  # a bottleneck wants two voxels
+        size = _round_up(max(length, least), divisor)
+        return _place(length, size, overlap, divisor)
+    longest = max(trained, int(trained * AUTO_STRETCH))
+    choices = [
+        _place(length, size, overlap, divisor) for size in range(trained, longest + 1, divisor)
+    ]
+    return min(choices, key=lambda axis: (axis.size * len(axis.starts), axis.size))
+
+
+def _place(length: int, size: int, overlap: int, divisor: int) -> Axis:
+    """Spread windows of one size evenly, with at least the overlap, on multiples of the divisor."""
+    padded = max(_round_up(length, divisor), size)
+    room = (padded - size) // divisor
+    stride = max(1, (size - min(overlap, size // 2)) // divisor)
+    steps = math.ceil(room / stride)
+    starts = tuple(divisor * (room * step // steps) for step in range(steps + 1)) if steps else (0,)
+    return Axis(length=length, before=(padded - length) // 2, size=size, starts=starts)
+
+
+def _round_up(size: int, divisor: int) -> int:
+    return -(-size // divisor) * divisor

@@ -1,0 +1,103 @@
+"""A run without training, and a folder of small heads to convert with it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from medgen.config import Config, parse_config
+from medgen.runs import (
+    Model,
+    RunFolder,
+    Statistics,
+    assemble,
+    load_model,
+    write_config,
+    write_statistics,
+    write_weights,
+)
+from medgen.volumes import Grid, Volume, write_volume
+
+
+def small_config(**convert: Any) -> Config:
+    return parse_config(
+        {
+            "roles": {"source": ["mr"], "target": ["ct"]},
+            "preprocessing": {"spacing_mm": [2.0, 2.0, 2.0]},
+            "intensity": {
+                "mr": {"scale": "percentile"},
+                "ct": {"scale": "window", "low": -1024, "high": 3000, "unit": "HU"},
+            },
+            "method": "regression",
+            "methods": {
+                "regression": {
+                    "generator": {"channels": [2, 2], "features": 2, "residual_units": 0}
+                }
+            },
+            "train": {"patch": [16, 16, 16], "precision": "fp32"},
+            "convert": {"window": [12, 12, 12], "overlap_voxels": 4, **convert},
+        }
+    )
+
+
+def write_run(
+    path: Path, *, seed: int = 0, seen: frozenset[str] = frozenset(), **convert: Any
+) -> Path:
+    """Write a run whose weights are random."""
+    torch.manual_seed(seed)
+    folder, config = RunFolder(path), small_config(**convert)
+    write_config(folder, config)
+    write_statistics(folder, Statistics(seen=seen))
+    write_weights(folder, assemble(config)[0], {"step": seed})
+    folder.cases.parent.mkdir(parents=True, exist_ok=True)
+    folder.cases.write_text(json.dumps({"split": {"train": ["t1"], "test": ["p1", "p3"]}}))
+    return path
+
+
+def write_head(path: Path, seed: int) -> Path:
+    """Write a bright ball of 20 voxels."""
+    rng = np.random.default_rng(seed)
+    axes = [np.linspace(-1, 1, 20)] * 3
+    x, y, z = np.meshgrid(*axes, indexing="ij")
+    values = np.where(x**2 + y**2 + z**2 < 0.6, 500 + 200 * x, 0) + rng.uniform(0, 20, x.shape)
+    grid = Grid(x.shape, np.diag([2.0, 2.0, 2.0, 1.0]))
+    write_volume(path, Volume(values.astype(np.float32), grid), dtype="int16")
+    return path
+
+
+@pytest.fixture(scope="session")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_run(tmp_path_factory.mktemp("run") / "run")
+
+
+@pytest.fixture
+def model(run: Path) -> Model:
+    return load_model(run, device=torch.device("cpu"))
+
+
+@pytest.fixture
+def other_model(tmp_path: Path) -> Model:
+    return load_model(write_run(tmp_path / "other", seed=1), device=torch.device("cpu"))
+
+
+@pytest.fixture
+def heads(tmp_path: Path) -> Path:
+    """Return a folder of three volumes, p1 to p3."""
+    for number in (1, 2, 3):
+        write_head(tmp_path / "heads" / f"p{number}.nii.gz", number)
+    return tmp_path / "heads"
+
+
+@pytest.fixture
+def make_head() -> Any:
+    return write_head
+
+
+@pytest.fixture
+def make_run() -> Any:
+    return write_run

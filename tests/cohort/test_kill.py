@@ -1,0 +1,178 @@
+"""kill -9 during `convert`: no partial final file, and a second call finishes the rest.
+
+One process imports everything once and forks a child per experiment. The child kills itself
+right before or after its n-th change of the disk (a sync, a rename, a removal), so that every
+state that a kill can leave is met; between two changes nothing visible happens.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import medgen
+from medgen.cohort import Manifest
+from medgen.files import sha256_of_file
+from medgen.volumes import open_volume
+
+DRIVER = """
+import json, os, signal, sys, time
+from pathlib import Path
+
+from medgen.cli.app import main
+
+run, heads, folder = sys.argv[1:]
+events = 0
+
+
+def counted(function, limit):
+    def wrapper(*arguments, **options):
+        global events
+        events += 1
+        if events == limit:
+            os.kill(os.getpid(), signal.SIGKILL)
+        answer = function(*arguments, **options)
+        events += 1
+        if events == limit:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return answer
+    return wrapper
+
+
+def convert(output):
+    arguments = ["convert", run, "--input", heads, "--output", output, "--device", "cpu"]
+    return main(["--quiet", *arguments])
+
+
+def convert_counting(output, limit=0):
+    os.fsync = counted(os.fsync, limit)
+    os.replace = counted(os.replace, limit)
+    Path.unlink = counted(Path.unlink, limit)
+    code = convert(output)
+    (Path(output).parent / "events").write_text(str(events))
+    return code
+
+
+def forked(output, limit=0, seconds=None):
+    child = os.fork()
+    if child == 0:
+        sys.stdout = open(os.devnull, "w")  # this pipe carries exit codes only
+        os._exit(convert_counting(output, limit))
+    if seconds is not None:
+        time.sleep(seconds)
+        os.kill(child, signal.SIGKILL)
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+
+answers, sys.stdout = sys.stdout, open(os.devnull, "w")
+convert(os.path.join(folder, "warm"))  # loads all that is imported late, before forking
+for line in sys.stdin:
+    request = json.loads(line)
+    print(forked(**request), file=answers, flush=True)
+"""
+
+
+class Driver:
+    """Ask the forking process for one conversion after the other."""
+
+    def __init__(self, run: Path, heads: Path, folder: Path) -> None:
+        script = folder / "driver.py"
+        script.write_text(DRIVER)
+        self._process = subprocess.Popen(
+            [sys.executable, str(script), str(run), str(heads), str(folder)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            env={**os.environ, "PYTHONPATH": str(Path(medgen.__file__).parents[1])},
+        )
+
+    def convert(self, output: Path, **request: Any) -> int:
+        """Return the exit code of a conversion, negative where a signal ended it."""
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._process.stdin.write(json.dumps({"output": str(output), **request}) + "\n")
+        self._process.stdin.flush()
+        return int(self._process.stdout.readline())
+
+    def close(self) -> None:
+        self._process.kill()
+        self._process.communicate()
+
+
+@pytest.fixture
+def driver(run: Path, heads: Path, tmp_path: Path) -> Any:
+    (heads / "p3.nii.gz").unlink()  # two cases show everything
+    driver = Driver(run, heads, tmp_path)
+    yield driver
+    driver.close()
+
+
+def answers(output: Path) -> dict[str, str]:
+    return {path.name: sha256_of_file(path) for path in output.glob("p*.nii.gz")}
+
+
+def check_killed(output: Path, reference: dict[str, str]) -> None:
+    """No final file is partial, and the manifest promises nothing that is not there."""
+    for name, digest in answers(output).items():
+        assert digest == reference[name]
+        open_volume(output / name)
+    for sidecar in output.glob("p*.json"):
+        described = json.loads(sidecar.read_text())["output_digest"]
+        assert described == sha256_of_file(output / f"{sidecar.stem}.nii.gz")
+    for entry in Manifest(output).entries:
+        if entry.status == "ok":
+            assert entry.output_digest == reference[f"{entry.case}.nii.gz"]
+
+
+def check_finished(output: Path, reference: dict[str, str]) -> None:
+    assert answers(output) == reference
+    assert [(entry.case, entry.status) for entry in Manifest(output).entries] == [
+        ("p1", "ok"),
+        ("p2", "ok"),
+    ]
+    assert not list(output.glob(".tmp-*"))
+
+
+def kill_at_every(step: int, driver: Driver, folder: Path) -> None:
+    assert driver.convert(folder / "undisturbed" / "out") == 0
+    reference = answers(folder / "undisturbed" / "out")
+    events = int((folder / "undisturbed" / "events").read_text())
+    assert events > 20
+    for limit in range(1, events + 1, step):
+        output = folder / f"killed-{limit}" / "out"
+        assert driver.convert(output, limit=limit) == -9
+        check_killed(output, reference)
+        assert driver.convert(output) == 0
+        check_finished(output, reference)
+
+
+def test_a_kill_leaves_no_partial_file_and_a_second_call_finishes(
+    driver: Driver, tmp_path: Path
+) -> None:
+    kill_at_every(11, driver, tmp_path)
+
+
+@pytest.mark.slow
+def test_a_kill_at_any_change_of_the_disk(driver: Driver, tmp_path: Path) -> None:
+    kill_at_every(1, driver, tmp_path)
+
+
+@pytest.mark.slow
+def test_a_kill_at_any_moment(driver: Driver, tmp_path: Path) -> None:
+    assert driver.convert(tmp_path / "undisturbed" / "out") == 0
+    reference = answers(tmp_path / "undisturbed" / "out")
+    killed = 0
+    for moment in range(30):
+        output = tmp_path / f"killed-{moment}" / "out"
+        killed += driver.convert(output, seconds=0.01 + 0.02 * moment) == -9
+        if output.exists():
+            check_killed(output, reference)
+        assert driver.convert(output) == 0
+        check_finished(output, reference)
+    assert killed >= 5

@@ -1,0 +1,71 @@
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from medgen.conversion.tiling import AUTO_STRETCH, Axis, plan_tiling
+from medgen.problems import ConfigurationError
+
+lengths = st.integers(1, 150)
+divisors = st.sampled_from([1, 2, 4, 8, 16])
+
+
+@given(lengths, st.integers(4, 80), st.integers(0, 40), divisors)
+def test_auto_windows_obey_their_laws(length: int, patch: int, overlap: int, divisor: int) -> None:
+    axis = plan_tiling([length] * 3, patch=[patch] * 3, overlap=overlap, divisor=divisor).axes[0]
+    trained = math.ceil(patch / divisor) * divisor
+    assert axis.size % divisor == 0
+    assert axis.size <= max(trained, AUTO_STRETCH * trained)
+    assert all(start % divisor == 0 for start in axis.starts)
+    assert 0 <= axis.before <= axis.padded - length
+    gaps = np.diff(axis.starts)
+    assert (gaps > 0).all()
+    if len(gaps):
+        assert gaps.max() - gaps.min() <= divisor, "evenly spread"
+        least = min(overlap, axis.size // 2)
+        assert axis.size - gaps.max() >= least or gaps.max() == divisor
+        assert axis.padded - length < divisor, "a tiled axis is padded to the divisor only"
+
+
+def test_auto_takes_one_longer_window_instead_of_two() -> None:
+    assert plan_tiling((96, 96, 96), patch=(64, 64, 64)).window == (96, 96, 96)
+
+
+def test_auto_computes_fewest_voxels_and_prefers_the_training_patch() -> None:
+    axes = plan_tiling((112, 208, 300), patch=(64, 64, 64), divisor=8).axes
+    assert axes[0] == Axis(length=112, before=0, size=64, starts=(0, 48))
+    assert axes[1] == Axis(length=208, before=0, size=80, starts=(0, 64, 128))
+    assert axes[2] == Axis(length=300, before=2, size=88, starts=(0, 72, 144, 216))
+
+
+def test_a_short_axis_has_its_own_length_but_at_least_half_a_patch() -> None:
+    tiling = plan_tiling((41, 9, 64), patch=(64, 64, 64), divisor=8)
+    assert tiling.window == (48, 32, 64)
+    assert len(tiling) == 1
+
+
+def test_an_explicit_window_is_rounded_to_the_divisor() -> None:
+    tiling = plan_tiling((100, 100, 100), patch=(64, 64, 64), window=(30, 32, 128), divisor=8)
+    assert tiling.window == (32, 32, 128)
+
+
+def test_a_fixed_window_counts_its_margin() -> None:
+    tiling = plan_tiling((60, 60, 60), patch=(8, 8, 8), fixed=(40, 40, 40), margin=4, divisor=8)
+    assert tiling.window == (32, 32, 32)
+
+
+@pytest.mark.parametrize(
+    ("fixed", "window", "divisor"),
+    [((40, 40, 40), "auto", 3), ((8, 8, 8), "auto", 1), ((40, 40, 40), (30, 32, 32), 1)],
+)
+def test_impossible_fixed_windows_are_refused(
+    fixed: tuple[int, ...], window: tuple[int, ...] | str, divisor: int
+) -> None:
+    with pytest.raises(ConfigurationError, match="E_WINDOW"):
+        plan_tiling(
+            (60,) * 3, patch=(8,) * 3, fixed=fixed, window=window, margin=4, divisor=divisor
+        )
