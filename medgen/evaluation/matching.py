@@ -1,0 +1,164 @@
+"""Which prediction belongs to which reference: by file name, or by the case table."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from medgen.data.table import read_table
+from medgen.problems import ConfigurationError, NothingFound, Problem
+from medgen.volumes import list_volumes, volume_name
+
+LISTED = 20
+
+
+@dataclass(frozen=True)
+class Case:
+    """One prediction, its reference, and the mask to score in (None: the body's outline)."""
+
+    name: str
+    prediction: Path
+    reference: Path
+    mask: Path | None = None
+    patient: str | None = None
+
+
+@dataclass(frozen=True)
+class Matched:
+    """The cases to score, the references without a prediction, and where masks come from."""
+
+    cases: tuple[Case, ...]
+    without_prediction: tuple[str, ...]
+    mask_source: str
+
+
+def match_paths(prediction: Path, reference: Path, mask: Path | None = None) -> Matched:
+    """Match volumes by their file names less the extension; two single files always match.
+
+    Every prediction needs a reference and, where `mask` is a folder, a mask of its name. One mask
+    file serves every case. References without a prediction are reported, not refused.
+
+    Raises:
+        NothingFound: where a side holds no volume.
+        ConfigurationError: E_UNMATCHED or E_DUPLICATE_CASE, naming the cases on both sides.
+    """
+    predictions = volumes_by_name(prediction, "prediction")
+    references = volumes_by_name(reference, "reference")
+    masks = volumes_by_name(mask, "mask") if mask is not None else {}
+    if prediction.is_file() and reference.is_file():
+        references = {next(iter(predictions)): reference}
+    if mask is not None and mask.is_file():
+        masks = dict.fromkeys(predictions, mask)
+    _check_subset(predictions, references, "reference")
+    if mask is not None:
+        _check_subset(predictions, masks, "mask")
+    cases = tuple(
+        Case(name, path, references[name], masks.get(name)) for name, path in predictions.items()
+    )
+    missing = tuple(name for name in references if name not in predictions)
+    return Matched(cases, missing, "a mask file per case" if mask else "outline of the reference")
+
+
+def match_table(
+    prediction: Path,
+    table: Path,
+    *,
+    column: str,
+    mask_column: str | None = None,
+    split: str | None = None,
+) -> Matched:
+    """Match predictions to the rows of a case table by case id; `split` keeps that split's rows.
+
+    Raises:
+        NothingFound: where there is no prediction, or no row of the split.
+        ConfigurationError: the table's problems, E_UNMATCHED, or E_SPLIT_MISSING.
+    """
+    predictions = volumes_by_name(prediction, "prediction")
+    columns = [column] if mask_column is None else [column, mask_column]
+    rows = read_table(table, columns=columns).rows
+    if split is not None and not any(row.split for row in rows):
+        advice = "add one, or leave --split out: the predictions present choose the cases"
+        raise ConfigurationError(
+            Problem("E_SPLIT_MISSING", "the table has no `split` column to choose by", advice)
+        )
+    known = {row.case for row in rows}
+    wanted = {row.case: row for row in rows if split is None or row.split == split}
+    if split is not None:  # predictions of other splits are left alone
+        predictions = {
+            name: path for name, path in predictions.items() if name in wanted or name not in known
+        }
+        if not predictions:
+            message = f"no prediction belongs to a case of the split {split!r}"
+            raise NothingFound(Problem("E_NOTHING_TO_SCORE", message, "check --split"))
+    _check_subset(
+        predictions, {name: row for name, row in wanted.items() if column in row.cells}, column
+    )
+    if mask_column is not None:
+        masked = {name: row for name, row in wanted.items() if mask_column in row.cells}
+        _check_subset(predictions, masked, mask_column)
+    cases = tuple(
+        Case(
+            name,
+            path,
+            wanted[name].cells[column],
+            wanted[name].cells[mask_column] if mask_column else None,
+            wanted[name].patient,
+        )
+        for name, path in predictions.items()
+    )
+    missing = tuple(
+        name for name, row in wanted.items() if name not in predictions and column in row.cells
+    )
+    source = f"column {mask_column}" if mask_column else "outline of the reference"
+    return Matched(cases, missing, source)
+
+
+def volumes_by_name(path: Path, role: str) -> dict[str, Path]:
+    """Return a file's or a folder's volumes by their names less the extension.
+
+    Raises:
+        NothingFound: where there is none.
+        ConfigurationError: E_DUPLICATE_CASE where two files differ by their extension only.
+    """
+    try:
+        paths = list_volumes(path)
+    except NothingFound:
+        paths = []
+    if not paths:
+        message = f"there is no {role} volume at the given place"
+        raise NothingFound(Problem("E_NOTHING_TO_SCORE", message, f"check --{role}"))
+    found: dict[str, Path] = {}
+    twice = []
+    for each in paths:
+        name = volume_name(each)
+        twice += [name] if name in found else []
+        found[name] = each
+    if twice:
+        message = f"{role} volumes of one name: {listed(twice)}"
+        advice = "keep one file for each case"
+        raise ConfigurationError(Problem("E_DUPLICATE_CASE", message, advice))
+    return found
+
+
+def listed(names: Iterable[str]) -> str:
+    """Return names as text, the first twenty of a longer list."""
+    everything = list(names)
+    text = ", ".join(everything[:LISTED])
+    more = len(everything) - LISTED
+    return f"{text} and {more} more" if more > 0 else text
+
+
+def _check_subset(
+    predictions: Mapping[str, object], others: Mapping[str, object], role: str
+) -> None:
+    """Refuse predictions that lack a partner, naming the partners that are left as well."""
+    lacking = [name for name in predictions if name not in others]
+    if not lacking:
+        return
+    spare = [name for name in others if name not in predictions]
+    message = f"predictions without a {role}: {listed(lacking)}"
+    if spare:
+        message += f"; without a prediction: {listed(spare)}"
+    advice = "give both files of a case the same name (less the extension), or remove the strays"
+    raise ConfigurationError(Problem("E_UNMATCHED", message, advice))

@@ -1,0 +1,110 @@
+"""An evaluation's folder read back, and checked: it may have been edited or copied."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from medgen.evaluation.summary import KIND, LEADING, SCORES, SUMMARY, TRAILING
+from medgen.metrics import PROFILES, Profile
+from medgen.problems import ConfigurationError, Problem
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One scored case of an evaluation."""
+
+    patient: str
+    seen_in_training: bool
+    scores: Mapping[str, float]
+    sha256: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class Report:
+    """An evaluation as it lies on the disk: its profile and its scored cases."""
+
+    name: str
+    """The folder's own name."""
+    profile: Profile
+    version: str
+    mask: str
+    cases: Mapping[str, Entry]
+
+
+def read_report(folder: Path, label: str) -> Report:
+    """Read `scores.csv` and `summary.json` of an evaluation.
+
+    Raises:
+        ConfigurationError: E_REPORT where a file is missing, not what `evaluate` writes, or of a
+            profile that this version does not know.
+    """
+    summary = _summary(folder, label)
+    described = summary.get("profile")
+    name = described.get("name") if isinstance(described, dict) else None
+    if not isinstance(name, str) or name not in PROFILES:
+        raise _refuse(label, "is of a profile that this version does not know")
+    profile = PROFILES[name]
+    cases = summary.get("cases")
+    entries = _entries(folder, label, profile, cases if isinstance(cases, dict) else {})
+    versions = summary.get("versions")
+    version = versions.get("medgen") if isinstance(versions, dict) else None
+    return Report(
+        folder.resolve().name, profile, str(version or "unknown"), str(summary.get("mask")), entries
+    )
+
+
+def _summary(folder: Path, label: str) -> dict[str, Any]:
+    try:
+        summary = json.loads((folder / SUMMARY).read_text(encoding="utf-8"))
+    except OSError:
+        raise _refuse(label, f"has no readable {SUMMARY}") from None
+    except (ValueError, RecursionError):
+        raise _refuse(label, f"has a {SUMMARY} that is not JSON") from None
+    if not isinstance(summary, dict) or summary.get("kind") != KIND:
+        raise _refuse(label, f"has a {SUMMARY} that `medgen evaluate` did not write")
+    return summary
+
+
+def _entries(
+    folder: Path, label: str, profile: Profile, cases: Mapping[str, Any]
+) -> dict[str, Entry]:
+    """Read the rows with scores; failed cases have none."""
+    try:
+        text = (folder / SCORES).read_text(encoding="utf-8")
+        rows = list(csv.DictReader(io.StringIO(text, newline=""), strict=True))
+    except (OSError, UnicodeDecodeError, csv.Error):
+        raise _refuse(label, f"has no readable {SCORES}") from None
+    expected = {*LEADING, *profile.columns, *TRAILING}
+    if any(None in row or None in row.values() for row in rows):
+        raise _refuse(label, f"has a {SCORES} whose rows differ in length")
+    if rows and not expected <= set(rows[0]):
+        lacking = ", ".join(sorted(expected - set(rows[0])))
+        raise _refuse(label, f"has a {SCORES} without the columns {lacking}")
+    entries = {}
+    for row in rows:
+        if row["problem"]:
+            continue
+        try:
+            scores = {column: float(row[column]) for column in profile.columns}
+        except (TypeError, ValueError):
+            raise _refuse(label, f"has a {SCORES} with a score that is no number") from None
+        facts = cases.get(row["case"])
+        hashes = facts.get("sha256") if isinstance(facts, dict) else None
+        entries[row["case"]] = Entry(
+            row["patient"],
+            row["seen_in_training"] == "true",
+            scores,
+            hashes if isinstance(hashes, dict) else {},
+        )
+    return entries
+
+
+def _refuse(label: str, message: str) -> ConfigurationError:
+    advice = "name two folders that `medgen evaluate` wrote"
+    return ConfigurationError(Problem("E_REPORT", f"the {label} report {message}", advice))

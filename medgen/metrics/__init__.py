@@ -1,0 +1,28 @@
+"""Scores of one volume against another: pure functions on arrays, and named profiles of them."""
+
+from medgen.metrics.columns import Column, Direction, Measured, improvement
+from medgen.metrics.masked import bias, mae, mse, nmse, nrmse, psnr, rmse
+from medgen.metrics.ms_ssim import ms_ssim
+from medgen.metrics.overlap import dice
+from medgen.metrics.profiles import PROFILES, Profile, profile_named
+from medgen.metrics.ssim import ssim
+
+__all__ = [
+    "PROFILES",
+    "Column",
+    "Direction",
+    "Measured",
+    "Profile",
+    "bias",
+    "dice",
+    "improvement",
+    "mae",
+    "ms_ssim",
+    "mse",
+    "nmse",
+    "nrmse",
+    "profile_named",
+    "psnr",
+    "rmse",
+    "ssim",
+]

@@ -1,0 +1,70 @@
+"""A cohort small enough to score in a blink: a bright ball of bone in soft tissue in air."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from medgen.volumes import Grid, Volume, write_volume
+
+SHAPE = (22, 20, 18)
+AFFINE = np.array([[-3.0, 0, 0, 30], [0, 3.0, 0, -28], [0, 0, 4.0, -33], [0, 0, 0, 1]])
+CASES = ("c1", "c2", "c3", "c4")
+PATIENTS = {"c1": "p1", "c2": "p1", "c3": "p2", "c4": "p3"}
+Write = Callable[..., Path]
+
+
+def head(seed: int) -> np.ndarray:
+    """Return a CT of a ball in HU."""
+    random = np.random.default_rng(seed)
+    grid = np.stack(np.meshgrid(*[np.linspace(-1, 1, n) for n in SHAPE], indexing="ij"))
+    radius = np.sqrt((grid**2).sum(axis=0))
+    values = np.where(radius < 0.8, 40.0, -1000.0)
+    values[(radius > 0.6) & (radius < 0.75)] = 900.0
+    return values + random.normal(0, 10, SHAPE)
+
+
+def body() -> np.ndarray:
+    """Return the mask of the ball."""
+    grid = np.stack(np.meshgrid(*[np.linspace(-1, 1, n) for n in SHAPE], indexing="ij"))
+    return (np.sqrt((grid**2).sum(axis=0)) < 0.9).astype(np.uint8)
+
+
+@pytest.fixture
+def write(tmp_path: Path) -> Write:
+    """Return a function that writes a volume below the test's folder."""
+
+    def write(
+        name: str, values: np.ndarray, affine: np.ndarray = AFFINE, *, dtype: str = "float32"
+    ) -> Path:
+        shape = (values.shape[0], values.shape[1], values.shape[2])
+        path = tmp_path / name
+        write_volume(path, Volume(values, Grid(shape, affine)), dtype=dtype)  # type: ignore[arg-type]
+        return path
+
+    return write
+
+
+@pytest.fixture
+def cohort(tmp_path: Path, write: Write) -> Path:
+    """Write four cases of three patients with references, predictions, masks and a table."""
+    rows = ["case,patient,split,ct,body"]
+    for index, case in enumerate(CASES):
+        reference = head(index)
+        noise = np.random.default_rng(100 + index).normal(0, 20 * (index + 1), SHAPE)
+        write(f"reference/{case}.nii.gz", reference)
+        write(f"prediction/{case}.mha", reference + noise)
+        write(f"better/{case}.nii.gz", reference + 0.5 * noise)
+        write(f"mask/{case}.nii.gz", body(), dtype="uint8")
+        split = "train" if case == "c4" else "test"
+        rows.append(f"{case},{PATIENTS[case]},{split},reference/{case}.nii.gz,mask/{case}.nii.gz")
+    (tmp_path / "cases.csv").write_text("\n".join(rows) + "\n")
+    return tmp_path
+
+
+def note(prediction: Path, **facts: object) -> None:
+    """Write the sidecar beside a prediction."""
+    name = prediction.name.split(".")[0]
+    prediction.with_name(f"{name}.json").write_text(json.dumps(facts))
