@@ -5,9 +5,6 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 WORKERS ?= 2
-# Tests marked `real` run where this folder exists; elsewhere they are skipped.
-MEDGEN_REAL_DATA ?= $(abspath $(wildcard ../shared/data))
-export MEDGEN_REAL_DATA
 
 .PHONY: help setup demo check test test-slow clean
 .DEFAULT_GOAL := help

@@ -1,0 +1,160 @@
+"""The verb `convert`: a run's answers for a volume, a folder of volumes, or a table of cases."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from medgen.cli.terminal import Bar, Terminal
+from medgen.problems import ConfigurationError, Problem
+
+if TYPE_CHECKING:
+    from medgen.cohort import Outcome, Result, Watch
+
+
+def convert(
+    context: typer.Context,
+    run: Annotated[Path, typer.Argument(help="A trained run folder.")],
+    output: Annotated[
+        Path, typer.Option("--output", help="Folder to write; for one input also a file.")
+    ],
+    volumes: Annotated[
+        Path | None, typer.Option("--input", help="A volume, or a folder of volumes.")
+    ] = None,
+    data: Annotated[Path | None, typer.Option("--data", help="A table of cases.")] = None,
+    split: Annotated[
+        str | None, typer.Option("--split", help="Only these cases of the table, e.g. test.")
+    ] = None,
+    device: Annotated[str, typer.Option("--device", help="auto, cpu, cuda or cuda:N.")] = "auto",
+    nan_to: Annotated[
+        float | None, typer.Option("--nan-to", help="Value for NaN voxels, else refused.")
+    ] = None,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace answers of another model.")
+    ] = False,
+    fail_fast: Annotated[
+        bool, typer.Option("--fail-fast", help="Stop at the first case that fails.")
+    ] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Only check the cases; write nothing.")
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print a JSON summary.")] = False,
+) -> None:
+    """Convert volumes with a trained run; a second call goes on where the first one stopped."""
+    terminal = Terminal.of(context)
+    problems = list(_usage(volumes, data, split, nan_to))
+    if problems:
+        raise ConfigurationError(problems)
+
+    from medgen.cohort import (
+        Options,
+        cases_of_input,
+        cases_of_table,
+        check_cohort,
+        convert_cohort,
+    )
+    from medgen.runs import choose_device, load_model
+
+    place = choose_device(device)
+    model = load_model(run, device=place)
+    if data is not None:
+        cases = cases_of_table(data, model, split=split)
+    else:
+        assert volumes is not None
+        cases = cases_of_input(volumes, model)
+    options = Options(nan_to=nan_to, overwrite=overwrite, fail_fast=fail_fast)
+    with terminal.progress("check" if dry_run else "convert", total=len(cases)) as bar:
+        watch = _watch(terminal, bar)
+        if dry_run:
+            outcome = check_cohort(model, cases, output, options=options, watch=watch)
+        else:
+            outcome = convert_cohort(
+                model, cases, output, device=place, options=options, watch=watch
+            )
+    if as_json:
+        terminal.json(_summary(outcome))
+    else:
+        _say(terminal, outcome, output, dry_run=dry_run)
+    raise typer.Exit(int(outcome.exit_code))
+
+
+def _usage(
+    volumes: Path | None, data: Path | None, split: str | None, nan_to: float | None
+) -> list[Problem]:
+    """Return what is wrong with the command line itself."""
+    problems = []
+    if (volumes is None) == (data is None):
+        advice = "a volume or a folder by --input, a table by --data"
+        problems.append(Problem("E_USAGE", "give either --input or --data", advice))
+    if split is not None and data is None:
+        problems.append(Problem("E_USAGE", "--split needs --data", "give a table by --data"))
+    if nan_to is not None and not abs(nan_to) < float("inf"):
+        problems.append(Problem("E_USAGE", "--nan-to must be a finite number", "e.g. --nan-to 0"))
+    return problems
+
+
+def _watch(terminal: Terminal, bar: Bar) -> Watch:
+    """Report each case, and the share of its windows that are done."""
+    from medgen.cohort import Watch
+
+    finished = 0
+
+    def case(result: Result) -> None:
+        nonlocal finished
+        finished += 1
+        bar.set(finished, note=result.case)
+        for problem in result.problems:
+            terminal.problem(problem)
+        for warning in result.warnings:
+            terminal.warn(f"case {result.case}: {warning}", case=result.case)
+        terminal.event("case", case=result.case, status=result.status, seconds=result.seconds)
+
+    def windows(name: str, done: int, total: int) -> None:
+        bar.set(finished + done / total, note=f"{name} {done}/{total}")
+
+    return Watch(case=case, windows=windows)
+
+
+def _say(terminal: Terminal, outcome: Outcome, output: Path, *, dry_run: bool) -> None:
+    """Print a dry run's verdicts, or one line on what was written."""
+    if dry_run:
+        columns = ["case", "verdict", "problems"]
+        terminal.table(columns, [_verdict(result) for result in outcome.results])
+        return
+    counts = Counter(result.status for result in outcome.results)
+    parts = [f"{counts['ok']} converted"]
+    parts += [f"{counts['kept']} kept from before"] if counts["kept"] else []
+    parts += [f"{counts['failed']} failed"] if counts["failed"] else []
+    left = outcome.cases - len(outcome.results)
+    parts += [f"{left} not begun or not finished"] if left else []
+    terminal.say(f"{output}: {', '.join(parts)}")
+
+
+def _verdict(result: Result) -> list[str]:
+    verdict = {"ok": "ok", "failed": "refused", "kept": "converted before"}[result.status]
+    codes = dict.fromkeys(problem.code for problem in result.problems)
+    return [result.case, verdict, ", ".join(codes)]
+
+
+def _summary(outcome: Outcome) -> dict[str, Any]:
+    """Return the outcome for a machine; the paths are left to the manifest's folder."""
+    return {
+        "cases": outcome.cases,
+        "converted": outcome.count("ok"),
+        "kept": outcome.count("kept"),
+        "failed": outcome.count("failed"),
+        "interrupted": outcome.interrupted,
+        "results": [
+            {
+                "case": result.case,
+                "status": result.status,
+                "problems": [problem.as_json() for problem in result.problems],
+                "warnings": list(result.warnings),
+                "seconds": result.seconds,
+            }
+            for result in outcome.results
+        ],
+    }

@@ -1,0 +1,165 @@
+"""The verb `evaluate`: predictions against references, to scores, a summary and a report."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from medgen.cli.terminal import Terminal
+from medgen.problems import ConfigurationError, Problem
+
+if TYPE_CHECKING:
+    from medgen.evaluation import Evaluation, Matched, Scored
+
+
+def evaluate(
+    context: typer.Context,
+    prediction: Annotated[
+        Path, typer.Option("--prediction", help="A volume or a folder of volumes to score.")
+    ],
+    output: Annotated[Path, typer.Option("--output", help="The folder of the report.")],
+    reference: Annotated[
+        Path | None, typer.Option("--reference", help="What they are scored against, by name.")
+    ] = None,
+    mask: Annotated[
+        Path | None,
+        typer.Option("--mask", help="Where to score; without it, in the reference's outline."),
+    ] = None,
+    data: Annotated[
+        Path | None, typer.Option("--data", help="A table of cases, instead of --reference.")
+    ] = None,
+    column: Annotated[
+        str | None, typer.Option("--column", help="The table's column of references.")
+    ] = None,
+    mask_column: Annotated[
+        str | None, typer.Option("--mask-column", help="The table's column of masks.")
+    ] = None,
+    split: Annotated[
+        str | None, typer.Option("--split", help="Only these cases of the table, e.g. test.")
+    ] = None,
+    profile: Annotated[
+        str, typer.Option("--profile", help="hu, synthrad2023, synthrad2025 or mr.")
+    ] = "hu",
+    match_grid: Annotated[
+        bool,
+        typer.Option("--match-grid", help="Resample onto the reference's grid, else refuse."),
+    ] = False,
+    nan_to: Annotated[
+        float | None, typer.Option("--nan-to", help="Value for NaN voxels, else refused.")
+    ] = None,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace an earlier report.")
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the summary as JSON.")] = False,
+) -> None:
+    """Score predictions against references inside a mask, and write a report."""
+    terminal = Terminal.of(context)
+    problems = _usage(reference, mask, data, column, mask_column, split, nan_to)
+    if problems:
+        raise ConfigurationError(problems)
+
+    from medgen.evaluation import evaluate, match_paths, match_table
+    from medgen.metrics import profile_named
+
+    chosen = profile_named(profile)
+    if data is not None:
+        assert column is not None
+        matched = match_table(prediction, data, column=column, mask_column=mask_column, split=split)
+    else:
+        assert reference is not None
+        matched = match_paths(prediction, reference, mask)
+    _say_matching(terminal, matched)
+    with terminal.progress("evaluate", total=len(matched.cases)) as bar:
+
+        def done(scored: Scored) -> None:
+            bar.advance(note=scored.case)
+            terminal.event("case", case=scored.case, failed=scored.failed)
+
+        found = evaluate(
+            matched,
+            chosen,
+            output,
+            match_grid=match_grid,
+            nan_to=nan_to,
+            overwrite=overwrite,
+            on_case=done,
+        )
+    _warn(terminal, found)
+    if as_json:
+        terminal.json(found.summary)
+    else:
+        _say(terminal, found)
+    raise typer.Exit(int(found.exit_code))
+
+
+def _usage(
+    reference: Path | None,
+    mask: Path | None,
+    data: Path | None,
+    column: str | None,
+    mask_column: str | None,
+    split: str | None,
+    nan_to: float | None,
+) -> list[Problem]:
+    """Return what is wrong with the command line itself."""
+    problems = []
+    if (reference is None) == (data is None):
+        advice = "volumes by --reference, or a table by --data and --column"
+        problems.append(Problem("E_USAGE", "give either --reference or --data", advice))
+    if data is not None and column is None:
+        advice = "name the column of the references, e.g. --column ct"
+        problems.append(Problem("E_USAGE", "--data needs --column", advice))
+    if data is not None and mask is not None:
+        advice = "name the masks' column by --mask-column"
+        problems.append(Problem("E_USAGE", "--mask does not go with --data", advice))
+    for name, value in (("column", column), ("mask-column", mask_column), ("split", split)):
+        if value is not None and data is None:
+            problems.append(Problem("E_USAGE", f"--{name} needs --data", "give a table by --data"))
+    if nan_to is not None and not math.isfinite(nan_to):
+        problems.append(Problem("E_USAGE", "--nan-to must be a finite number", "e.g. --nan-to 0"))
+    return problems
+
+
+def _say_matching(terminal: Terminal, matched: Matched) -> None:
+    """Say what is scored, and what is missing."""
+    terminal.note(f"medgen: {len(matched.cases)} predictions; mask: {matched.mask_source}")
+    if matched.without_prediction:
+        terminal.note(f"medgen: {len(matched.without_prediction)} references have no prediction")
+
+
+def _warn(terminal: Terminal, found: Evaluation) -> None:
+    """Print each failure, and each remark once with its cases."""
+    for result in found.failed:
+        for problem in result.problems:
+            terminal.problem(problem)
+    remarks: dict[str, list[str]] = {}
+    for result in found.results:
+        for remark in result.remarks:
+            remarks.setdefault(remark, []).append(result.case)
+    for remark, cases in remarks.items():
+        more = f" and {len(cases) - 1} more" if len(cases) > 1 else ""
+        terminal.warn(f"case {cases[0]}{more}: {remark}", cases=cases)
+
+
+def _say(terminal: Terminal, found: Evaluation) -> None:
+    """Print the headline, and where the report is."""
+    blocks = {"": found.summary["headline"], "seen in training": found.summary["seen_in_training"]}
+    for title, block in blocks.items():
+        if block is None:
+            continue
+        if title:
+            terminal.say(f"\n{title}, left out of the headline:")
+        rows = [_row(name, scores) for name, scores in block["scores"].items()]
+        terminal.table(["score", "mean", "95% interval", "sd", "median", "cases"], rows)
+    if found.summary["headline"] is None:
+        terminal.warn("every scored case was seen in training: there is no headline")
+    terminal.say(f"\nreport: {found.report}")
+
+
+def _row(name: str, scores: dict[str, Any]) -> list[object]:
+    low, high = scores["ci95"]
+    interval = f"{low:.4g} to {high:.4g}" if low is not None else ""
+    return [name, scores["mean"], interval, scores["sd"], scores["median"], scores["cases"]]

@@ -1,0 +1,98 @@
+"""The verb `info`: what a run is, or what this machine has."""
+
+from __future__ import annotations
+
+import os
+import platform
+from collections.abc import Mapping
+from importlib import metadata
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+import medgen
+from medgen.cli.terminal import Terminal
+
+PACKAGES = ("torch", "monai", "numpy", "scipy", "scikit-image", "nibabel", "SimpleITK")
+
+
+def info(
+    context: typer.Context,
+    run: Annotated[
+        Path | None, typer.Argument(help="A run folder; none describes the machine.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="For a machine to read.")] = False,
+) -> None:
+    """Say what a run is; without one, list versions and devices."""
+    terminal = Terminal.of(context)
+    if run is None:
+        facts = {"versions": versions(), "devices": devices()}
+    else:
+        from medgen.runs import describe
+
+        facts = describe(run)
+    if as_json:
+        terminal.json(facts)
+    else:
+        terminal.say("\n".join(outline(facts)))
+
+
+def versions() -> dict[str, str]:
+    """Return the versions of medgen, Python and the packages that decide a result."""
+    found = {"medgen": medgen.__version__, "python": platform.python_version()}
+    for package in PACKAGES:
+        try:
+            found[package] = metadata.version(package)
+        except metadata.PackageNotFoundError:
+            found[package] = "not installed"
+    return found
+
+
+def devices() -> dict[str, Any]:
+    """Return what can compute: the processor with its bf16 units, and each GPU with its memory."""
+    import torch
+
+    from medgen.runs import processor_bf16_units
+
+    processor = {
+        "architecture": platform.machine(),
+        "vector_units": torch.backends.cpu.get_cpu_capability(),
+        "bf16_units": sorted(processor_bf16_units()),
+        "cores": os.cpu_count(),
+        "torch_threads": torch.get_num_threads(),
+    }
+    gpus = []
+    for index in range(torch.cuda.device_count()):
+        properties = torch.cuda.get_device_properties(index)
+        gpus.append(
+            {
+                "device": f"cuda:{index}",
+                "name": properties.name,
+                "memory_gib": round(properties.total_memory / 2**30, 1),
+                "bf16": torch.cuda.is_bf16_supported(),
+            }
+        )
+    return {"cpu": processor, "cuda": gpus, "cuda_version": torch.version.cuda}
+
+
+def outline(facts: Mapping[str, Any], indent: str = "") -> list[str]:
+    """Return nested facts as indented lines."""
+    lines = []
+    for name, value in facts.items():
+        if isinstance(value, Mapping) and value:
+            lines += [f"{indent}{name}:", *outline(value, indent + "  ")]
+        elif isinstance(value, list) and value and isinstance(value[0], Mapping):
+            for number, item in enumerate(value):
+                lines += [f"{indent}{name} {number}:", *outline(item, indent + "  ")]
+        else:
+            lines.append(f"{indent}{name}: {_text(value)}")
+    return lines
+
+
+def _text(value: object) -> str:
+    if isinstance(value, list | tuple):
+        return ", ".join(str(item) for item in value) or "none"
+    if isinstance(value, float):
+        return f"{value:.6g}"
+    return "none" if value is None or value == {} else str(value)

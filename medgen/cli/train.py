@@ -1,0 +1,107 @@
+"""The verb `train`: learn a translation from a table of cases."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from medgen.cli.terminal import Terminal
+
+
+def train(
+    context: typer.Context,
+    config: Annotated[Path, typer.Argument(help="A configuration; `medgen init` writes one.")],
+    data: Annotated[Path, typer.Option("--data", help="The table of cases (cases.csv).")],
+    run: Annotated[Path, typer.Option("--run", help="The run folder to make.")],
+    assignments: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set", metavar="KEY=VALUE", help="Change one key, e.g. train.steps=2000; repeatable."
+        ),
+    ] = None,
+    start_from: Annotated[
+        Path | None,
+        typer.Option("--from", metavar="RUN", help="Start from another run's best weights."),
+    ] = None,
+    cache: Annotated[
+        Path | None,
+        typer.Option(
+            "--cache", help="Folder of preprocessed voxels, shared by runs; default: user cache."
+        ),
+    ] = None,
+    device: Annotated[str, typer.Option("--device", help="auto, cpu, cuda or cuda:N.")] = "auto",
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on from the last saved state.")
+    ] = False,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace the run that is there.")
+    ] = False,
+    dry_run: Annotated[
+        bool,
+        typer.Option("--dry-run", help="Check everything, make one step, write no run."),
+    ] = False,
+) -> None:
+    """Train a method on a table's cases; Ctrl-C saves, and --resume goes on."""
+    from medgen.config import read_config
+    from medgen.problems import ConfigurationError, Problem
+    from medgen.training import prepare_session, try_step
+    from medgen.training import train as run_training
+
+    terminal = Terminal.of(context)
+    if resume and (overwrite or start_from is not None):
+        problem = Problem(
+            "E_USAGE", "--resume goes on with a run; --overwrite and --from begin one", "choose one"
+        )
+        raise ConfigurationError(problem)
+    settings = read_config(config, assignments or [])
+    voxels = cache if cache is not None else default_cache()
+    with terminal.progress("cases", total=None) as bar:
+
+        def report(what: str, done: int, total: int) -> None:
+            bar.set(done, total=total, note=what)
+
+        session = prepare_session(
+            settings,
+            data=data,
+            cache=voxels,
+            device=device,
+            start_from=start_from,
+            report=report,
+        )
+    counts = session.statistics.counts
+    terminal.note(
+        f"{counts['train_cases']} training, {counts['validation_cases']} validation, "
+        f"{counts['test_cases']} test cases; {session.device}, {session.precision}"
+    )
+    if not counts["validation_cases"]:
+        terminal.warn("no validation case: the last weights are kept, whatever they are worth")
+    if dry_run:
+        losses = try_step(session)
+        terminal.say("dry run: everything is in order; " + summary(losses, None))
+        return
+    steps, best_by = settings.train.steps, settings.train.validate_.best_by.name
+    with terminal.progress("training", total=steps) as bar:
+
+        def progress(step: int, losses: Mapping[str, float], score: float | None) -> None:
+            bar.set(step, note=summary(losses, score))
+
+        outcome = run_training(session, run, resume=resume, overwrite=overwrite, progress=progress)
+    best = "" if outcome.best is None else f", best {best_by} {outcome.best:.4g}"
+    terminal.event("trained", steps=outcome.steps, best=outcome.best, best_step=outcome.best_step)
+    terminal.say(f"{run}: trained {outcome.steps} steps{best} (step {outcome.best_step})")
+
+
+def default_cache() -> Path:
+    """Return the user's cache folder for preprocessed voxels."""
+    base = os.environ.get("XDG_CACHE_HOME")
+    return (Path(base) if base else Path.home() / ".cache") / "medgen"
+
+
+def summary(losses: Mapping[str, float], score: float | None) -> str:
+    """Return the losses, and the best score so far, in one short line."""
+    parts = [f"{name} {value:.3g}" for name, value in losses.items()]
+    return "  ".join(parts + ([] if score is None else [f"best {score:.4g}"]))

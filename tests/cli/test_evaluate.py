@@ -1,0 +1,110 @@
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from medgen.cli.app import main
+from medgen.problems import Exit
+from medgen.volumes import Grid, Volume, write_volume
+
+GRID = Grid((10, 11, 12), np.diag([2.0, 2.0, 2.0, 1.0]))
+
+
+@pytest.fixture
+def cohort(tmp_path: Path) -> Path:
+    """Write two cases: a cube in air, a prediction off by 10 HU, and a mask."""
+    cube = np.full(GRID.shape, -1000.0)
+    cube[2:-2, 2:-2, 2:-2] = 50.0
+    rows = ["case,patient,split,ct,body"]
+    for case in ("a", "b"):
+        for name, values in (("ct", cube), ("sct", cube + 10), ("body", cube > -500)):
+            path = tmp_path / name / f"{case}.nii.gz"
+            write_volume(path, Volume(np.asarray(values, np.float32), GRID), dtype="float32")
+        rows.append(f"{case},{case},test,ct/{case}.nii.gz,body/{case}.nii.gz")
+    (tmp_path / "cases.csv").write_text("\n".join(rows) + "\n")
+    return tmp_path
+
+
+def folders(cohort: Path) -> list[str]:
+    return [
+        *("evaluate", "--prediction", str(cohort / "sct"), "--reference", str(cohort / "ct")),
+        *("--mask", str(cohort / "body"), "--output", str(cohort / "report")),
+    ]
+
+
+def test_folders_to_a_report(cohort: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(folders(cohort)) == Exit.OK
+    shown = capsys.readouterr()
+    assert "mae" in shown.out
+    assert "10" in shown.out
+    assert str(cohort / "report/report.html") in shown.out
+    assert "not a medical device" in shown.err
+    assert {path.name for path in (cohort / "report").iterdir()} == {
+        "scores.csv",
+        "summary.json",
+        "report.html",
+    }
+    assert main(folders(cohort)) == Exit.USAGE
+    assert "E_EXISTS" in capsys.readouterr().err
+
+
+def test_a_table_and_json(cohort: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (cohort / "ct/b.nii.gz").write_bytes(b"broken")
+    arguments = [
+        *("evaluate", "--prediction", str(cohort / "sct"), "--data", str(cohort / "cases.csv")),
+        *("--column", "ct", "--mask-column", "body", "--split", "test"),
+        *("--profile", "synthrad2023", "--output", str(cohort / "report"), "--json"),
+    ]
+    assert main(arguments) == Exit.SOME_FAILED
+    shown = capsys.readouterr()
+    summary = json.loads(shown.out)
+    assert summary["headline"]["scores"]["mae"]["mean"] == pytest.approx(10.0)
+    assert summary["cases"]["a"]["patient"] == "a"
+    assert "case b" in shown.err
+    assert str(cohort) not in shown.out
+
+
+def test_when_everything_fails(cohort: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for path in (cohort / "body").iterdir():
+        path.write_bytes(b"broken")
+    assert main(folders(cohort)) == Exit.ALL_FAILED
+    assert "case a" in capsys.readouterr().err
+    assert not (cohort / "report").exists()
+
+
+@pytest.mark.parametrize(
+    ("drop", "add", "message"),
+    [
+        (["--reference", "--mask"], [], "give either --reference or --data"),
+        ([], ["--data", "cases.csv", "--column", "ct"], "give either --reference or --data"),
+        (["--reference", "--mask"], ["--data", "cases.csv"], "--data needs --column"),
+        (["--reference"], ["--data", "x.csv", "--column", "ct"], "--mask does not go with --data"),
+        ([], ["--split", "test"], "--split needs --data"),
+        ([], ["--mask-column", "body"], "--mask-column needs --data"),
+        ([], ["--nan-to", "nan"], "--nan-to must be a finite number"),
+        ([], ["--profile", "synthrad"], "synthrad2025"),
+    ],
+)
+def test_usage(
+    cohort: Path,
+    capsys: pytest.CaptureFixture[str],
+    drop: list[str],
+    add: list[str],
+    message: str,
+) -> None:
+    arguments = folders(cohort)
+    for option in drop:
+        place = arguments.index(option)
+        del arguments[place : place + 2]
+    assert main([*arguments, *add]) == Exit.USAGE
+    assert message in capsys.readouterr().err
+    assert not (cohort / "report").exists()
+
+
+def test_nothing_found(cohort: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (cohort / "empty").mkdir()
+    arguments = folders(cohort)
+    arguments[2] = str(cohort / "empty")
+    assert main(arguments) == Exit.NOTHING_FOUND
+    assert "--prediction" in capsys.readouterr().err

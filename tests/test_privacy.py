@@ -1,0 +1,106 @@
+"""No path and no header text in anything that is written: a canary goes through every verb."""
+
+import gzip
+from pathlib import Path
+
+import nibabel
+import numpy as np
+import pytest
+
+from medgen.cli.app import main
+from medgen.problems import Exit
+
+CANARIES = (b"DOE^JANE", b"MRN0123456")
+CONFIG = """
+roles: {source: [mr], target: [ct]}
+split: {validation: 0.25, test: 0.25}
+preprocessing: {spacing_mm: [4, 4, 4]}
+intensity:
+  mr: {scale: percentile}
+  ct: {scale: window, low: -1024, high: 3000, unit: HU}
+method: regression
+methods:
+  regression: {generator: {channels: [2, 4], features: 2, residual_units: 0}}
+train:
+  steps: 2
+  batch_size: 1
+  patch: [16, 16, 16]
+  save_every_steps: 1
+  validate: {every_steps: 1}
+"""
+
+
+@pytest.fixture
+def hospital(tmp_path: Path) -> Path:
+    """Return a folder of cases whose paths and headers name a patient."""
+    folder = tmp_path / "DOE^JANE" / "MRN0123456"
+    folder.mkdir(parents=True)
+    rows = ["case,patient,mr,ct"]
+    axes = np.stack(np.meshgrid(*[np.linspace(-1.3, 1.3, 24)] * 3, indexing="ij"))
+    for number in range(4):
+        radius = np.sqrt((axes**2).sum(axis=0)) * (1 + 0.02 * number)
+        images = {
+            "mr": np.where(radius < 1, 500 + 300 * np.cos(5 * axes[0]), 5),
+            "ct": np.where(radius < 1, np.where(radius > 0.9, 900, 40), -1000),
+        }
+        for name, values in images.items():
+            write(folder / f"DOE^JANE_{number}_{name}.nii.gz", values)
+        rows.append(f"c{number},p{number},DOE^JANE_{number}_mr.nii.gz,DOE^JANE_{number}_ct.nii.gz")
+    (folder / "cases.csv").write_text("\n".join(rows) + "\n", encoding="utf-8")
+    (folder / "my.yaml").write_text(CONFIG, encoding="utf-8")
+    return folder
+
+
+def write(path: Path, values: np.ndarray) -> None:
+    image = nibabel.Nifti1Image(values.astype(np.float32), np.diag([8.0, 8.0, 8.0, 1.0]))
+    image.header["descrip"] = b"DOE^JANE head"
+    image.header["db_name"] = b"MRN0123456"
+    image.header["aux_file"] = b"DOE^JANE.img"
+    image.header.set_xyzt_units("mm")
+    nibabel.save(image, path)
+
+
+def told(folder: Path) -> list[str]:
+    """Return the files that hold a canary, in their bytes, unpacked, or in their name."""
+    found = []
+    for path in folder.rglob("*"):
+        if not path.is_file():
+            continue
+        data = path.read_bytes()
+        if data[:2] == b"\x1f\x8b":
+            data += gzip.decompress(data)
+        name = path.relative_to(folder).as_posix().encode()
+        if any(canary in data + name for canary in CANARIES):
+            found.append(path.relative_to(folder).as_posix())
+    return found
+
+
+def test_nothing_written_names_the_patient(
+    hospital: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "out"
+    out.mkdir()
+    table, log = str(hospital / "cases.csv"), str(out / "log.jsonl")
+
+    def verb(*arguments: object) -> int:
+        return main([*map(str, arguments), "--log", log])
+
+    train = ["train", hospital / "my.yaml", "--data", table, "--cache", out / "cache"]
+    assert verb(*train, "--run", out / "run", "--device", "cpu") == Exit.OK
+
+    (hospital / "DOE^JANE_2_mr.nii.gz").write_bytes(b"\x1f\x8bDOE^JANE is torn")
+    convert = ["convert", out / "run", "--data", table, "--output", out / "ct", "--device", "cpu"]
+    assert verb(*convert) == Exit.SOME_FAILED
+    assert verb("convert", out / "run", "--input", hospital, "--output", out / "all") in (
+        Exit.SOME_FAILED,
+        Exit.ALL_FAILED,
+    )
+    evaluate = ["evaluate", "--prediction", out / "ct", "--data", table, "--column", "ct"]
+    assert verb(*evaluate, "--output", out / "report") == Exit.OK
+    (hospital / "DOE^JANE_1_ct.nii.gz").unlink()
+    assert verb(*train, "--run", out / "second") == Exit.USAGE
+    assert verb("info", out / "run") == Exit.OK
+    shown = capfd.readouterr()
+    assert not [line for line in shown.err.splitlines() if "DOE^JANE" in line]
+    assert len(list(out.rglob("*"))) > 20
+    assert told(out) == []
