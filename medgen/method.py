@@ -128,7 +128,7 @@ class Method(nn.Module, ABC):
 
     @abstractmethod
     def infer(self, source: Tensor, answer: str = "forward") -> Tensor:
-        """Answer an encoded source (B, C, X, Y, Z) by a fresh fp32 tensor, its grid less the margin."""
+        """Answer an encoded source (B, C, X, Y, Z) by a fresh fp32 tensor, less the margin."""
 
     def diagnose(self, batch: Batch) -> Mapping[str, float]:
         """Return label-free health figures on fixed validation patches."""

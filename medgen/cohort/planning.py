@@ -9,8 +9,8 @@ from pathlib import Path
 from medgen.cohort.cases import Job
 from medgen.cohort.manifest import Entry, Manifest
 from medgen.conversion import Provenance, digest_of_inputs, sidecar_of
-from medgen.data.digests import digest_of_cell
 from medgen.problems import ConfigurationError, Problem
+from medgen.volumes import digest_of
 
 
 @dataclass(frozen=True)
@@ -91,6 +91,6 @@ def _digest_of(inputs: Mapping[str, Path]) -> str:
 def _digest(path: Path) -> str:
     """Return a file's digest, or nothing where it cannot be read; the gate says why later."""
     try:
-        return digest_of_cell(path)
+        return digest_of(path)
     except OSError:
         return ""

@@ -14,14 +14,13 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
-from medgen.data.digests import digest_of_cell
 from medgen.data.entries import CachedCase, read_entry, write_entry
 from medgen.data.prepared import PreparedCase
 from medgen.data.preprocessing import Preprocessing
 from medgen.data.rows import Row
 from medgen.files import TEMPORARY_PREFIX, sha256_of_json
 from medgen.problems import ConfigurationError, MedgenError, Problem, Refusal
-from medgen.volumes import Volume
+from medgen.volumes import Volume, digest_of
 
 CACHE_VERSION = 1
 """Raised whenever the same files and settings would give other arrays."""
@@ -80,7 +79,7 @@ class Cache:
     def _key(self, row: Row, columns: list[str], preprocessing: Preprocessing) -> str:
         """Return the name of an entry: a hash of contents and settings, never of names or paths."""
         try:
-            files = {column: digest_of_cell(row.cells[column]) for column in columns}
+            files = {column: digest_of(row.cells[column]) for column in columns}
         except OSError as error:
             message = f"a file cannot be read: {error.strerror or type(error).__name__}"
             raise Refusal(Problem("E_UNREADABLE", message, "check it", row.case)) from None

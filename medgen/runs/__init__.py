@@ -1,6 +1,6 @@
 """A run folder: the only package that knows the names inside it."""
 
-from medgen.runs.assembly import assemble, setting_of
+from medgen.runs.assembly import assemble, completed, setting_of
 from medgen.runs.card import write_card
 from medgen.runs.description import describe
 from medgen.runs.device import (
@@ -30,6 +30,7 @@ __all__ = [
     "assemble",
     "choose_device",
     "choose_precision",
+    "completed",
     "config_digest",
     "describe",
     "load_model",

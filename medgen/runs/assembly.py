@@ -55,6 +55,24 @@ def assemble(config: Config) -> tuple[Method, dict[str, OptimizerSpec]]:
     return method, _optimizers(config.method, method, overrides)
 
 
+def completed(config: Config) -> Config:
+    """Return the configuration with every option of its methods written out.
+
+    A run keeps this, so that a default changed in a later version leaves the run as it was.
+
+    Raises:
+        ConfigurationError: an unknown method or option.
+    """
+    names = dict.fromkeys([config.method, *config.methods])
+    blocks = {
+        name: _options(name, config.methods.get(name) or {}).model_dump(
+            mode="json", exclude_none=True
+        )
+        for name in names
+    }
+    return config.model_copy(update={"methods": blocks})
+
+
 def setting_of(config: Config) -> Setting:
     """Return what the data decides for the method: channels, and tanh only for window scales.
 
@@ -75,10 +93,14 @@ def _unknown(name: str, what: str) -> Problem:
 
 def _validated(name: str, block: Mapping[str, Any]) -> dict[str, Any]:
     """Check one method's block against its constructor and return its typed options."""
+    model = _options(name, block)
+    return {field: getattr(model, field) for field in type(model).model_fields}
+
+
+def _options(name: str, block: Mapping[str, Any]) -> BaseModel:
     if name not in METHODS:
         raise ConfigurationError(_unknown(name, "methods block"))
-    model = validate_block(_options_model(METHODS[name]), block, f"methods.{name}")
-    return {field: getattr(model, field) for field in type(model).model_fields}
+    return validate_block(_options_model(METHODS[name]), block, f"methods.{name}")
 
 
 def _options_model(method: type[Method]) -> type[BaseModel]:

@@ -20,10 +20,10 @@ from medgen.data import (
     prepare_cohort,
     read_table,
 )
-from medgen.files import sha256_of_file
 from medgen.method import Method
 from medgen.problems import ConfigurationError, Problem
 from medgen.runs import Statistics, preprocessing_of
+from medgen.volumes import digest_of
 
 Report = Callable[[str, int, int], None]
 """Called with what is being done, how many are done, and how many there are."""
@@ -60,9 +60,7 @@ def read_cohort(data: Path, config: Config) -> Cohort:
     rows = [table.row(case) for name in ("train", "validation") for case in split[name]]
     digests = {
         row.case: {
-            column: sha256_of_file(row.cells[column])
-            for column in columns
-            if column in row.cells and row.cells[column].is_file()
+            column: digest_of(row.cells[column]) for column in columns if column in row.cells
         }
         for row in rows
     }

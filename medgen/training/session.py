@@ -20,6 +20,7 @@ from medgen.runs import (
     assemble,
     choose_device,
     choose_precision,
+    completed,
     preprocessing_of,
     read_weights,
     write_card,
@@ -90,6 +91,7 @@ def prepare_session(
     place = choose_device(device)
     torch.manual_seed(config.train.seed)
     method, specs = assemble(config)
+    config = completed(config)
     if start_from is not None:
         read_weights(RunFolder(start_from), method)
     cohort = read_cohort(data, config)

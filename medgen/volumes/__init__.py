@@ -1,5 +1,6 @@
 """Volumes: the one gate in, grids and resampling, and the one way out."""
 
+from medgen.volumes.digest import digest_of
 from medgen.volumes.gate import open_volume
 from medgen.volumes.grid import Grid, ras_permutation, working_grid
 from medgen.volumes.limits import Limits
@@ -15,6 +16,7 @@ __all__ = [
     "Limits",
     "Volume",
     "Written",
+    "digest_of",
     "field_of_view",
     "list_volumes",
     "open_volume",

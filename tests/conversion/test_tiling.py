@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from medgen.conversion.tiling import AUTO_STRETCH, Axis, plan_tiling
+from medgen.conversion.tiling import Axis, plan_tiling
 from medgen.problems import ConfigurationError
 
 lengths = st.integers(1, 150)
@@ -15,11 +15,9 @@ divisors = st.sampled_from([1, 2, 4, 8, 16])
 
 
 @given(lengths, st.integers(4, 80), st.integers(0, 40), divisors)
-def test_auto_windows_obey_their_laws(length: int, patch: int, overlap: int, divisor: int) -> None:
+def test_windows_obey_their_laws(length: int, patch: int, overlap: int, divisor: int) -> None:
     axis = plan_tiling([length] * 3, patch=[patch] * 3, overlap=overlap, divisor=divisor).axes[0]
-    trained = math.ceil(patch / divisor) * divisor
-    assert axis.size % divisor == 0
-    assert axis.size <= max(trained, AUTO_STRETCH * trained)
+    assert axis.size == math.ceil(patch / divisor) * divisor
     assert all(start % divisor == 0 for start in axis.starts)
     assert 0 <= axis.before <= axis.padded - length
     gaps = np.diff(axis.starts)
@@ -31,21 +29,18 @@ def test_auto_windows_obey_their_laws(length: int, patch: int, overlap: int, div
         assert axis.padded - length < divisor, "a tiled axis is padded to the divisor only"
 
 
-def test_auto_takes_one_longer_window_instead_of_two() -> None:
-    assert plan_tiling((96, 96, 96), patch=(64, 64, 64)).window == (96, 96, 96)
-
-
-def test_auto_computes_fewest_voxels_and_prefers_the_training_patch() -> None:
-    axes = plan_tiling((112, 208, 300), patch=(64, 64, 64), divisor=8).axes
+def test_no_window_is_redundant() -> None:
+    axes = plan_tiling((112, 113, 300), patch=(64, 64, 64), divisor=8).axes
     assert axes[0] == Axis(length=112, before=0, size=64, starts=(0, 48))
-    assert axes[1] == Axis(length=208, before=0, size=80, starts=(0, 64, 128))
-    assert axes[2] == Axis(length=300, before=2, size=88, starts=(0, 72, 144, 216))
+    assert axes[1] == Axis(length=113, before=3, size=64, starts=(0, 24, 56))
+    assert axes[2] == Axis(length=300, before=2, size=64, starts=(0, 48, 96, 144, 192, 240))
 
 
-def test_a_short_axis_has_its_own_length_but_at_least_half_a_patch() -> None:
-    tiling = plan_tiling((41, 9, 64), patch=(64, 64, 64), divisor=8)
-    assert tiling.window == (48, 32, 64)
+def test_a_small_volume_is_padded_to_the_training_patch() -> None:
+    tiling = plan_tiling((41, 9, 64), patch=(64, 60, 64), divisor=8)
+    assert tiling.window == (64, 64, 64)
     assert len(tiling) == 1
+    assert tiling.axes[0].before == 11
 
 
 def test_an_explicit_window_is_rounded_to_the_divisor() -> None:

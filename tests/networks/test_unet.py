@@ -78,8 +78,10 @@ def test_tanh_is_bounded_and_linear_is_not() -> None:
     torch.testing.assert_close(bounded(source), free(source).tanh())
 
 
-def test_under_bf16_the_body_is_quick_and_the_head_exact() -> None:
-    net = build(activation="linear")
+@pytest.mark.parametrize("kernel", [1, 3])
+def test_under_bf16_the_body_is_quick_and_the_head_exact(kernel: int) -> None:
+    net = build(SMALL.model_copy(update={"head_kernel": kernel}), activation="linear")
+    assert net.head.convolution.kernel_size == (kernel,) * 3
     seen: list[torch.Tensor] = []
     net.body.register_forward_hook(lambda module, inputs, output: seen.append(output))
     source = torch.randn(1, 1, 16, 16, 16)
@@ -144,6 +146,7 @@ def test_dropout_acts_in_training_only() -> None:
         {"channels": [8]},
         {"channels": [8, 0]},
         {"features": 0},
+        {"head_kernel": 5},
         {"residual_units": -1},
         {"dropout": 1.0},
         {"name": "vnet"},

@@ -10,7 +10,7 @@ from medgen.config import parse_config, shipped_configs
 from medgen.method import OptimizerSpec
 from medgen.methods import METHODS
 from medgen.problems import ConfigurationError
-from medgen.runs import assemble, setting_of
+from medgen.runs import assemble, completed, setting_of
 
 
 def config(method: str = "conditional_gan", target_scale: str = "window", **blocks: Any) -> Any:
@@ -91,3 +91,14 @@ def test_every_shipped_configuration_builds_its_methods(name: str) -> None:
     raw = yaml.safe_load(shipped_configs()[name])
     for method in raw["methods"]:
         assemble(parse_config({**raw, "method": method}))
+
+
+def test_a_completed_configuration_writes_every_option_out() -> None:
+    given = config(conditional_gan={"optimizers": {"generator": {"learning_rate": 0.001}}})
+    complete = completed(given)
+    block = complete.as_json()["methods"]["conditional_gan"]
+    assert block["lambda_l1"] == 100.0
+    assert block["generator"]["channels"] == [32, 64, 128, 256]
+    assert block["optimizers"] == {"generator": {"learning_rate": 0.001}}
+    assert completed(parse_config(complete.as_json())) == complete
+    assert assemble(complete)[1] == assemble(given)[1]

@@ -1,0 +1,88 @@
+"""The tissue classes, and the share of each in every voxel."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import IntEnum
+
+import numpy as np
+from numpy.typing import NDArray
+
+from medgen.phantom.points import Block, Points
+from medgen.phantom.shapes import Array, filled
+
+
+class Tissue(IntEnum):
+    """What a voxel may hold; the number is its place in `TissueMap.fractions`."""
+
+    AIR = 0
+    SKIN = 1
+    FAT = 2
+    MUSCLE = 3
+    CORTICAL_BONE = 4
+    MARROW = 5
+    CSF = 6
+    GREY = 7
+    WHITE = 8
+    DEEP_GREY = 9
+    AIRWAY = 10
+    VITREOUS = 11
+    LENS = 12
+    WHITE_MATTER_LESION = 13
+    MASS = 14
+    OEDEMA = 15
+
+
+@dataclass(frozen=True, eq=False)
+class TissueMap:
+    """What a grid's voxels hold.
+
+    `fractions` (tissue, X, Y, Z) sum to 1 per voxel; `body` is what the skin encloses; `lesion`
+    is where lesions fill half a voxel or more; `hot_share` and `hot_uptake` (SUV) add the hot
+    spots, which only PET sees.
+    """
+
+    fractions: Array
+    body: NDArray[np.bool_]
+    lesion: NDArray[np.bool_]
+    hot_share: Array
+    hot_uptake: Array
+
+    def mix(self, values: NDArray[np.floating]) -> Array:
+        """Return the volume whose voxels average one value per tissue by fraction."""
+        mixed = np.tensordot(values.astype(np.float32), self.fractions, axes=1)
+        return np.asarray(mixed, dtype=np.float32)
+
+    def share(self, *tissues: Tissue) -> Array:
+        """Return the summed fraction of some tissues."""
+        total: Array = self.fractions[list(tissues)].sum(axis=0)
+        return total
+
+
+@dataclass(eq=False)
+class Painter:
+    """Layers of paint, opaque where a solid fills the voxel; later layers cover earlier ones."""
+
+    points: Points
+    layers: list[tuple[Tissue, Block, Array]] = field(default_factory=list)
+
+    def paint(self, tissue: Tissue, distance: Array, block: Block | None = None) -> None:
+        """Cover a solid, given by its distances (mm) on a block of the points, with a tissue."""
+        self.cover(tissue, filled(distance, self.points.voxel_mm), block)
+
+    def cover(self, tissue: Tissue, share: Array, block: Block | None = None) -> None:
+        """Cover a share, 0 to 1, of each voxel of a block with a tissue."""
+        if share.size:
+            self.layers.append((tissue, block or Block.whole(), share))
+
+    def fractions(self) -> Array:
+        """Return what is seen from above: fractions (tissue, X, Y, Z), air where none painted."""
+        shape = self.points.x.shape
+        seen = np.zeros((len(Tissue), *shape), np.float32)
+        left = np.ones(shape, np.float32)
+        for tissue, block, share in reversed(self.layers):
+            visible = left[block.slices] * share
+            seen[tissue][block.slices] += visible
+            left[block.slices] -= visible
+        seen[Tissue.AIR] += left
+        return seen
