@@ -101,6 +101,9 @@ class Method(nn.Module, ABC):
     divisor: int = 1
     """Window starts and output sizes are multiples of this, counted from the padded origin."""
 
+    minimum_patch: int = 1
+    """The shortest training patch along an axis, in voxels."""
+
     window: tuple[int, int, int] | None = None
     """The fixed input size, or None where any size will do."""
 

@@ -11,19 +11,15 @@ from typing import Any, Literal
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from scipy import ndimage
 from torch import Tensor
 
 from medgen.config import ConvertConfig
 from medgen.conversion.blending import blend
 from medgen.conversion.tiling import Tiling, plan_tiling
-from medgen.data import Codec, PreparedSource, Preprocessing
+from medgen.data import Codec, PreparedSource, Preprocessing, with_rim
 from medgen.method import Answer, Method
 from medgen.problems import ConfigurationError, Problem, Refusal
 from medgen.volumes import Volume
-
-BODY_RIM_MM = 3.0
-"""How far beyond the source's body the answer is kept: an outline is a voxel or two uncertain."""
 
 BODY_FRACTIONS = (0.02, 0.95)
 """Shares of the field of view between which a body outline is credible."""
@@ -115,7 +111,7 @@ class Converter:
         with _timed(seconds, "prepare"):
             prepared = self.preprocessing.prepare_source(volumes)
             (codec,) = prepared.target_codecs.values()
-            keep = grow(prepared.body, prepared.grid.spacing_mm, BODY_RIM_MM)
+            keep = with_rim(prepared.body, spacing_mm=prepared.grid.spacing_mm)
             tiling = self._tiling(prepared)
         with _timed(seconds, "infer"):
             encoded, skipped = self._infer(prepared, tiling, name, codec, keep, progress)
@@ -192,13 +188,6 @@ class Converter:
                 progress=progress,
             )
         return encoded.cpu(), skipped
-
-
-def grow(mask: NDArray[np.bool_], spacing_mm: NDArray[Any], radius_mm: float) -> NDArray[np.bool_]:
-    """Widen a mask (X, Y, Z) by at least `radius_mm` along each axis."""
-    size = [2 * int(np.ceil(radius_mm / float(spacing) - 1e-6)) + 1 for spacing in spacing_mm]
-    wide: NDArray[Any] = ndimage.maximum_filter(mask.astype(np.uint8), size=size, mode="nearest")
-    return wide.astype(np.bool_)
 
 
 def _decode_image(

@@ -5,7 +5,7 @@ from medgen.data.cache import Cache
 from medgen.data.cohort import fit_statistics, prepare_cohort
 from medgen.data.entries import CachedCase
 from medgen.data.intensity import Codec, fit_cohort, measure
-from medgen.data.masks import body_mask, outline
+from medgen.data.masks import body_mask, outline, with_rim
 from medgen.data.prefetch import prefetch
 from medgen.data.prepared import PreparedCase, PreparedSource
 from medgen.data.preprocessing import Preprocessing
@@ -33,4 +33,5 @@ __all__ = [
     "prefetch",
     "prepare_cohort",
     "read_table",
+    "with_rim",
 ]

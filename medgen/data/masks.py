@@ -84,6 +84,15 @@ def bounding_box(mask: Mask, *, margin: Sequence[int] = (0, 0, 0)) -> tuple[slic
     return tuple(box)
 
 
+RIM_MM = 3.0
+"""How far beyond the source's body an answer is shown: an outline is a voxel or two uncertain."""
+
+
+def with_rim(body: Mask, *, spacing_mm: Spacing) -> Mask:
+    """Return the body and the rim around it: where conversion shows a method's answer."""
+    return within(body, spacing_mm=spacing_mm, radius_mm=RIM_MM)
+
+
 def within(mask: Mask, *, spacing_mm: Spacing, radius_mm: float) -> Mask:
     """Return the voxels at most a radius away from a mask, between voxel centres.
 

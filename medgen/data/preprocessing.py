@@ -25,7 +25,7 @@ from medgen.data.channels import (
 )
 from medgen.data.frame import Frame, crop_box, crop_grid, frame_of
 from medgen.data.intensity import Codec, unit_of
-from medgen.data.masks import Mask
+from medgen.data.masks import RIM_MM, Mask, with_rim, within
 from medgen.data.prepared import PreparedCase, PreparedSource
 from medgen.problems import Problem, Refusal
 from medgen.volumes import Grid, Volume, field_of_view, resample
@@ -137,6 +137,7 @@ class Preprocessing:
         """
         frame = self.frame(volumes)
         mask = self._mask(frame, volumes)
+        seen: Mask = np.ones(frame.grid.shape, dtype=np.bool_)
         arrays: dict[str, Array] = {}
         codecs: dict[str, Codec] = {}
         warnings: dict[str, None] = {}
@@ -148,11 +149,17 @@ class Preprocessing:
                 codecs.update(channels.codecs)
                 warnings.update(dict.fromkeys(channels.warnings))
                 overlaps.update(channels.overlaps)
-                mask = mask & channels.seen if key == "target" else mask
+                seen = seen & channels.seen if key == "target" else seen
         if any(column in volumes for column in self.label_columns):
-            arrays["label"], seen = stack_labels(frame, volumes, self.label_columns)
-            mask = mask & seen
-        arrays["mask"] = mask[None].astype(np.uint8)
+            arrays["label"], labelled = stack_labels(frame, volumes, self.label_columns)
+            seen = seen & labelled
+        mask = mask & seen
+        trained = mask
+        if "source" in arrays and "target" in arrays:
+            rim = _rim(frame, mask) & seen & ~mask
+            self._show_background(arrays["target"], codecs, rim)
+            trained = mask | rim
+        arrays["mask"] = trained[None].astype(np.uint8)
         arrays, grid = self._crop(arrays, mask, frame.grid)
         return PreparedCase(arrays, codecs, grid, tuple(warnings), overlaps)
 
@@ -169,6 +176,12 @@ class Preprocessing:
             low, high = float(values.min()), float(values.max())
             restored[inside] = np.clip(restored[inside], low, high)
         return restored
+
+    def _show_background(self, target: Array, codecs: Mapping[str, Codec], where: Mask) -> None:
+        """Write the targets' background into an encoded target (C, X, Y, Z), in place."""
+        for channel, column in zip(target, self.target_columns, strict=True):
+            background = np.array([codecs[column].background], dtype=np.float32)
+            channel[where] = codecs[column].encode(background)[0]
 
     def _mask(self, frame: Frame, volumes: Mapping[str, Volume]) -> Mask:
         if self.roles.mask == "auto":
@@ -200,6 +213,17 @@ class Preprocessing:
         return encode_columns(
             frame, volumes, columns, scales=scales, known=known, min_overlap=least
         )
+
+
+def _rim(frame: Frame, mask: Mask) -> Mask:
+    """Return the rim of the source's body where it runs along the mask.
+
+    Conversion shows the answer as far as the rim, and background beyond. Left out of training, the
+    rim would hold whatever an untrained network makes of air.
+    """
+    spacing = frame.grid.spacing_mm
+    near = within(mask, spacing_mm=spacing, radius_mm=2 * RIM_MM)
+    return with_rim(frame.body, spacing_mm=spacing) & ~frame.body & near
 
 
 def _body_on(native: Grid, frame: Frame) -> Mask:

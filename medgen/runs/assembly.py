@@ -52,6 +52,7 @@ def assemble(config: Config) -> tuple[Method, dict[str, OptimizerSpec]]:
     overrides = chosen.pop("optimizers")
     method = METHODS[config.method](setting_of(config), **chosen)
     _check_roles(config, method)
+    _check_patch(config, method)
     return method, _optimizers(config.method, method, overrides)
 
 
@@ -132,6 +133,20 @@ def _optimizers(
         raise ConfigurationError(problems)
     none = OptimizerOverride()
     return {player: overrides.get(player, none).applied_to(spec) for player, spec in papers.items()}
+
+
+def _check_patch(config: Config, method: Method) -> None:
+    """Refuse a training patch that the method's networks cannot take."""
+    patch = config.train.patch
+    if any(size % method.divisor or size < method.minimum_patch for size in patch):
+        least = -(-method.minimum_patch // method.divisor) * method.divisor
+        raise ConfigurationError(
+            Problem(
+                "E_PATCH_SIZE",
+                f"train.patch {list(patch)} does not fit the networks of {config.method!r}",
+                f"take multiples of {method.divisor} from {least} on, or fewer levels or layers",
+            )
+        )
 
 
 def _check_roles(config: Config, method: Method) -> None:

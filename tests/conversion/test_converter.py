@@ -8,7 +8,7 @@ import torch
 from numpy.typing import NDArray
 from torch.nn import functional as F
 
-from medgen.conversion.converter import grow
+from medgen.data.masks import within
 from medgen.problems import ConfigurationError, Refusal
 from medgen.volumes import Grid, Volume
 
@@ -60,10 +60,10 @@ def test_the_targets_scale_decodes(converter_of: Any) -> None:
 def test_outside_the_body_is_background(converter_of: Any) -> None:
     volume = ball()
     converted = converter_of(lambda windows: torch.zeros_like(windows), target=HU)({"mr": volume})
-    far = ~grow(body_of(volume), volume.grid.spacing_mm, 12.0)
+    far = ~within(body_of(volume), spacing_mm=volume.grid.spacing_mm, radius_mm=12.0)
     assert far.any()
     assert (converted.volume.data[far] == -1024).all()
-    near = grow(body_of(volume), volume.grid.spacing_mm, 2.0)
+    near = within(body_of(volume), spacing_mm=volume.grid.spacing_mm, radius_mm=2.0)
     assert (converted.volume.data[near] > 900).all(), "the rim is kept"
 
 
@@ -80,7 +80,7 @@ def test_coarse_and_fine_native_grids_come_back_on_their_own(converter_of: Any) 
         converted = converter_of(fill_outside_body=False)({"mr": volume})
         assert converted.volume.grid.same_as(volume.grid)
         inside = body_of(volume)
-        inside &= ~grow(~inside, volume.grid.spacing_mm, 6.0)
+        inside &= ~within(~inside, spacing_mm=volume.grid.spacing_mm, radius_mm=6.0)
         error = np.abs(converted.volume.data - volume.data)[inside]
         assert error.mean() < 20, "smoothing of the noise only"
 
@@ -199,11 +199,3 @@ def test_a_method_in_training_mode_is_an_error(converter_of: Any) -> None:
     converter.method.train()
     with pytest.raises(ValueError, match="training mode"):
         converter({"mr": ball()})
-
-
-def test_growing_is_in_millimetres() -> None:
-    mask = np.zeros((9, 9, 9), dtype=bool)
-    mask[4, 4, 4] = True
-    grown = grow(mask, np.array([1.0, 2.0, 5.0]), 3.0)
-    lengths = [int(grown.any(axis=others).sum()) for others in ((1, 2), (0, 2), (0, 1))]
-    assert lengths == [7, 5, 3]

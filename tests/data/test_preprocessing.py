@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation
 
+from medgen.data.masks import with_rim
 from medgen.problems import Refusal
 from medgen.volumes import Grid, Volume, field_of_view, ras_permutation
 
@@ -89,7 +90,9 @@ def test_training_and_conversion_see_the_same_source(volumes, config, preprocess
     assert prepared.source_codecs["mr"] == trained.codecs["mr"]
     assert prepared.target_codecs["ct"] == trained.codecs["ct"]
     assert prepared.grid.same_as(trained.grid)
-    assert np.array_equal(prepared.body, trained.arrays["mask"][0])
+    shown = with_rim(prepared.body, spacing_mm=prepared.grid.spacing_mm)
+    assert np.array_equal(shown, trained.arrays["mask"][0])
+    assert (trained.arrays["target"][0][shown & ~prepared.body] == -1.0).all()
     assert trained.overlaps["ct"] > 0.9
 
 

@@ -102,3 +102,11 @@ def test_a_completed_configuration_writes_every_option_out() -> None:
     assert block["optimizers"] == {"generator": {"learning_rate": 0.001}}
     assert completed(parse_config(complete.as_json())) == complete
     assert assemble(complete)[1] == assemble(given)[1]
+
+
+@pytest.mark.parametrize("size", [36, 60, 66])
+def test_a_patch_that_the_networks_cannot_take_is_refused_at_once(size: int) -> None:
+    raw = config().as_json()
+    raw["train"]["patch"] = [64, 64, size]
+    with pytest.raises(ConfigurationError, match="multiples of 8 from 40 on"):
+        assemble(parse_config(raw))
