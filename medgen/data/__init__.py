@@ -1,7 +1,7 @@
 """Data: the case table, preprocessing, intensity, masks, the cache and the batches."""
 
 from medgen.data.batches import Batches, Group
-from medgen.data.cache import Cache
+from medgen.data.cache import KEYS, Cache
 from medgen.data.cohort import fit_statistics, prepare_cohort
 from medgen.data.entries import CachedCase
 from medgen.data.intensity import Codec, fit_cohort, measure
@@ -14,6 +14,7 @@ from medgen.data.splits import assign_splits
 from medgen.data.table import read_table
 
 __all__ = [
+    "KEYS",
     "Batches",
     "Cache",
     "CachedCase",

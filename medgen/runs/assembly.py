@@ -136,17 +136,22 @@ def _optimizers(
 
 
 def _check_patch(config: Config, method: Method) -> None:
-    """Refuse a training patch that the method's networks cannot take."""
-    patch = config.train.patch
-    if any(size % method.divisor or size < method.minimum_patch for size in patch):
-        least = -(-method.minimum_patch // method.divisor) * method.divisor
-        raise ConfigurationError(
-            Problem(
-                "E_PATCH_SIZE",
-                f"train.patch {list(patch)} does not fit the networks of {config.method!r}",
-                f"take multiples of {method.divisor} from {least} on, or fewer levels or layers",
-            )
+    """Refuse a training patch or a window that the method's networks cannot take."""
+    sizes = {"train.patch": config.train.patch}
+    if config.convert.window != "auto":
+        sizes["convert.window"] = config.convert.window
+    least = -(-method.minimum_patch // method.divisor) * method.divisor
+    problems = [
+        Problem(
+            "E_PATCH_SIZE",
+            f"{key} {list(size)} does not fit the networks of {config.method!r}",
+            f"take multiples of {method.divisor} from {least} on, or fewer levels or layers",
         )
+        for key, size in sizes.items()
+        if any(length % method.divisor or length < method.minimum_patch for length in size)
+    ]
+    if problems:
+        raise ConfigurationError(problems)
 
 
 def _check_roles(config: Config, method: Method) -> None:

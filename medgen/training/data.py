@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from medgen.config import Config
 from medgen.data import (
+    KEYS,
     Batches,
     Cache,
     CachedCase,
@@ -21,9 +23,11 @@ from medgen.data import (
     read_table,
 )
 from medgen.method import Method
-from medgen.problems import ConfigurationError, Problem
+from medgen.problems import ConfigurationError, Problem, Refusal
 from medgen.runs import Statistics, preprocessing_of
 from medgen.volumes import digest_of
+
+logger = logging.getLogger(__name__)
 
 Report = Callable[[str, int, int], None]
 """Called with what is being done, how many are done, and how many there are."""
@@ -48,6 +52,7 @@ def read_cohort(data: Path, config: Config) -> Cohort:
 
     Raises:
         ConfigurationError: the table is refused, or no case is left to train on.
+        Refusal: files that cannot be read, all of them.
     """
     columns = config.roles.columns()
     table = read_table(data, columns=columns)
@@ -58,12 +63,19 @@ def read_cohort(data: Path, config: Config) -> Cohort:
         )
         raise ConfigurationError(problem)
     rows = [table.row(case) for name in ("train", "validation") for case in split[name]]
-    digests = {
-        row.case: {
-            column: digest_of(row.cells[column]) for column in columns if column in row.cells
-        }
-        for row in rows
-    }
+    digests: dict[str, dict[str, str]] = {row.case: {} for row in rows}
+    unreadable = []
+    for row in rows:
+        for column in columns:
+            if column in row.cells:
+                try:
+                    digests[row.case][column] = digest_of(row.cells[column])
+                except OSError as error:
+                    message = f"the file cannot be read ({type(error).__name__})"
+                    advice = "check its permissions and the disk"
+                    unreadable.append(Problem("E_UNREADABLE", message, advice, row.case, column))
+    if unreadable:
+        raise Refusal(unreadable)
     return Cohort(table, split, digests)
 
 
@@ -88,7 +100,7 @@ def measure_statistics(cohort: Cohort, config: Config) -> Statistics:
     )
 
 
-def training_batches(
+def prepare_data(
     cohort: Cohort,
     config: Config,
     method: Method,
@@ -96,20 +108,39 @@ def training_batches(
     cache: Cache,
     report: Report,
 ) -> Batches:
-    """Prepare (or find in the cache) every training case, and make the patch streams."""
+    """Prepare (or find in the cache) every training and validation case; make the patch streams.
+
+    Validation converts from the files; its pairs are prepared so that a bad one is refused now.
+
+    Raises:
+        Refusal: with the problems of every case that cannot be used.
+    """
     groups = []
-    prepared: dict[str, CachedCase] = {}
+    problems: dict[Problem, None] = {}
+    noted: dict[str, CachedCase] = {}
+
+    def prepare(what: str, rows: list[Row], keys: frozenset[str] = KEYS) -> list[CachedCase]:
+        try:
+            cases = prepare_cohort(
+                rows,
+                preprocessing,
+                cache,
+                on_progress=lambda done, total: report(what, done, total),
+                keys=keys,
+            )
+        except Refusal as error:
+            problems.update(dict.fromkeys(error.problems))
+            return []
+        noted.update({case.case: case for case in cases})
+        return cases
+
     for keys in method.reads:
         rows = _rows_for(keys, cohort, config)
-        missing = [row for row in rows if row.case not in prepared]
-        cases = prepare_cohort(
-            missing,
-            preprocessing,
-            cache,
-            on_progress=lambda done, total: report("preparing", done, total),
-        )
-        prepared |= {case.case: case for case in cases}
-        groups.append(Group(keys, [prepared[row.case] for row in rows]))
+        groups.append(Group(keys, prepare("preparing training cases", rows, keys)))
+    prepare("checking validation cases", cohort.rows("validation"))
+    if problems:
+        raise Refusal(problems)
+    _tell(noted)
     train = config.train
     return Batches(
         groups,
@@ -120,6 +151,15 @@ def training_batches(
         augment=train.augment,
         seed=train.seed,
     )
+
+
+def _tell(cases: Mapping[str, CachedCase]) -> None:
+    """Log each case's outline overlaps, and warn of what is doubtful in it."""
+    for case in cases.values():
+        fields = {"case": case.case, **{c: round(dice, 3) for c, dice in case.overlaps.items()}}
+        logger.info("outline_overlap", extra={"fields": fields})
+        for warning in case.warnings:
+            logger.warning("case %s: %s", case.case, warning)
 
 
 def _rows_for(keys: frozenset[str], cohort: Cohort, config: Config) -> list[Row]:

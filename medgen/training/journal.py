@@ -99,7 +99,10 @@ def _drop_after(path: Path, step: int) -> None:
     """Keep the header and the whole rows up to `step`."""
     if not path.exists():
         return
-    header, *rows = path.read_text(encoding="utf-8").splitlines()
+    header, *rows = path.read_text(encoding="utf-8").splitlines() or [""]
+    if not header.startswith("step,"):  # killed between opening the file and its first line
+        path.unlink()
+        return
     kept = [
         row
         for row in rows

@@ -49,6 +49,8 @@ class Position:
     best: float | None = None
     best_step: int | None = None
     collapsed: int = 0
+    validated: bool = True
+    """False where a stop came before the validation that was due."""
     finished: bool = False
 
 
@@ -103,15 +105,17 @@ class Loop:
             means, losses = Means(), dict[str, float]()
             batches = prefetch(self._batch, self.position.step, self._steps)
             with contextlib.closing(batches):
+                if not self.position.validated:
+                    self._keep(self.position.step, stop, validation, journal)
                 for batch in batches:
                     means.add(self.step(batch))
                     step = self.position.step
-                    if step % LOG_EVERY == 0 or stop.is_set() or self._state_is_due(step):
+                    if step % LOG_EVERY == 0 or stop.is_set() or self._due(step):
                         losses = means.take()
                         check_losses(losses, step)
                         journal.losses(step, losses, self._learning_rate_factor(step - 1))
                     progress(step, losses, self.position.best)
-                    self._keep(step, stop.is_set(), validation, journal)
+                    self._keep(step, stop, validation, journal)
 
     def step(self, batch: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
         """Make one step on one batch."""
@@ -141,32 +145,45 @@ class Loop:
         self.position.step = step + 1
         return losses
 
-    def _keep(self, step: int, stop: bool, validation: Validation, journal: Journal) -> None:
-        """Validate and save where it is due, and stop where it was asked for."""
-        train = self._config.train
+    def _keep(
+        self, step: int, stop: threading.Event, validation: Validation, journal: Journal
+    ) -> None:
+        """Validate and save where it is due, and stop where it was asked for.
+
+        A stop does not wait for a validation: the state before it is saved, and resuming begins
+        with the validation.
+        """
         last = step == self._steps
-        try:
-            if step % train.validate_.every_steps == 0 or last:
-                self._validate(step, validation, journal)
-        except GuardStop:
+        due = last or step % self._config.train.validate_.every_steps == 0
+        self.position.validated = not due
+        if due and not stop.is_set():
+            self._check_weights()
+            with contextlib.suppress(_Stopped):
+                self._validate(step, validation, journal, stop)
+                self.position.validated = True
+        self.position.finished = last and self.position.validated
+        if stop.is_set() or self._state_is_due(step):
             self._save()
-            raise
-        self.position.finished = last
-        if stop or self._state_is_due(step):
-            self._save()
-        if stop and not last:
+        if stop.is_set() and not self.position.finished:
             problem = Problem(
                 "E_INTERRUPTED", f"stopped after step {step}; the state is saved", "use --resume"
             )
             raise Interrupted(problem)
 
-    def _validate(self, step: int, validation: Validation, journal: Journal) -> None:
+    def _validate(
+        self, step: int, validation: Validation, journal: Journal, stop: threading.Event
+    ) -> None:
         """Score the averaged weights and export them where they are the best so far."""
         position, best_by = self.position, self._config.train.validate_.best_by
         if not len(validation):
             self._export(step, None)
             return
-        scores = validation.run(self._folder.previews / f"step_{step:07d}")
+
+        def check() -> None:
+            if stop.is_set():
+                raise _Stopped
+
+        scores = validation.run(self._folder.previews / f"step_{step:07d}", check=check)
         self.last_scores = scores
         journal.validation(step, scores.rows)
         score = scores.mean(best_by.name)
@@ -179,8 +196,11 @@ class Loop:
         guard = CollapseGuard(position.collapsed)
         try:
             guard.check(scores.spread, step)
-        finally:
+        except GuardStop:
             position.collapsed = guard.count
+            self._save()
+            raise
+        position.collapsed = guard.count
 
     def _export(self, step: int, scores: Scores | None) -> None:
         """Write the averaged weights as the model."""
@@ -189,11 +209,19 @@ class Loop:
         values = {name: [_finite(row[name]) for row in rows] for name in (rows[0] if rows else ())}
         write_weights(self._folder, self.average.method, {"step": step, "scores": values})
 
+    def _due(self, step: int) -> bool:
+        """Say whether the losses must be read: before a validation and before a saved state."""
+        return self._state_is_due(step) or step % self._config.train.validate_.every_steps == 0
+
     def _state_is_due(self, step: int) -> bool:
         return step == self._steps or step % self._config.train.save_every_steps == 0
 
+    def _check_weights(self) -> None:
+        for method in (self.method, self.average.method):
+            check_parameters(method, self.position.step)
+
     def _save(self) -> None:
-        check_parameters(self.method, self.position.step)
+        self._check_weights()
         save_state(self._folder.state, self.method, self.average, self.players, vars(self.position))
 
     def _learning_rate_factor(self, step: int) -> float:
@@ -206,6 +234,10 @@ class Loop:
         self.players.moving = stage.players
         for name, module in self.method.players().items():
             module.train(name in stage.players)
+
+
+class _Stopped(Exception):
+    """A stop was asked for during a validation."""
 
 
 def _finite(value: float) -> float | None:

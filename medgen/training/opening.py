@@ -35,6 +35,8 @@ def open_run(
                 "use --resume to go on, --overwrite to start anew, or another --run",
             )
             raise ConfigurationError(problem)
+        # First, so that a kill in between leaves a folder that --resume takes for unopened.
+        folder.cases.unlink(missing_ok=True)
         for part in (folder.model, folder.training):
             shutil.rmtree(part, ignore_errors=True)
     write_config(folder, config)

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
 from medgen.config import Config
-from medgen.data import Batches, Cache, Preprocessing, prepare_cohort
+from medgen.data import Batches, Cache, Preprocessing
 from medgen.files import locked
 from medgen.method import Method, OptimizerSpec
 from medgen.runs import (
@@ -22,10 +22,11 @@ from medgen.runs import (
     choose_precision,
     completed,
     preprocessing_of,
+    read_run_files,
     read_weights,
     write_card,
 )
-from medgen.training.data import Cohort, Report, measure_statistics, read_cohort, training_batches
+from medgen.training.data import Cohort, Report, measure_statistics, prepare_data, read_cohort
 from medgen.training.loop import Loop, Progress
 from medgen.training.opening import open_run, reopen_run
 from medgen.training.validation import Validation, check_profile
@@ -92,20 +93,15 @@ def prepare_session(
     torch.manual_seed(config.train.seed)
     method, specs = assemble(config)
     config = completed(config)
+    parent: frozenset[str] = frozenset()
     if start_from is not None:
         read_weights(RunFolder(start_from), method)
+        parent = read_run_files(RunFolder(start_from))[1].seen
     cohort = read_cohort(data, config)
     statistics = measure_statistics(cohort, config)
+    statistics = replace(statistics, seen=statistics.seen | parent)
     preprocessing = preprocessing_of(config, statistics.cohort)
-    voxels = Cache(cache)
-    batches = training_batches(cohort, config, method, preprocessing, voxels, report)
-    # Validation converts from the files; preparing its pairs here refuses a bad one at once.
-    prepare_cohort(
-        cohort.rows("validation"),
-        preprocessing,
-        voxels,
-        on_progress=lambda done, total: report("checking validation", done, total),
-    )
+    batches = prepare_data(cohort, config, method, preprocessing, Cache(cache), report)
     return Session(
         config,
         method,
@@ -145,7 +141,9 @@ def train(
         if resume and folder.cases.is_file():
             reopen_run(folder, config, session.cohort)
         else:
-            open_run(folder, config, session.cohort, session.statistics, overwrite=overwrite)
+            # What a kill left of an opening holds nothing: resuming opens it anew.
+            anew = overwrite or (resume and not folder.state.is_file())
+            open_run(folder, config, session.cohort, session.statistics, overwrite=anew)
         loop = Loop(
             session.method,
             session.specs,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,11 +16,11 @@ from medgen.data import Preprocessing, Row, outline
 from medgen.files import write_bytes
 from medgen.method import Method
 from medgen.metrics import PROFILES
-from medgen.problems import ConfigurationError, Problem
+from medgen.problems import ConfigurationError, Problem, Refusal
 from medgen.report import preview, to_ras
 from medgen.runs import Precision
 from medgen.training.guards import relative_spread
-from medgen.volumes import Volume, open_volume, resample
+from medgen.volumes import Volume, field_of_view, open_volume, resample
 
 PREVIEWS = 2
 """Validation cases that get a picture."""
@@ -68,14 +68,22 @@ class Validation:
     def __len__(self) -> int:
         return len(self._rows)
 
-    def run(self, previews: Path | None = None) -> Scores:
-        """Score every case; write a picture of the first ones into `previews`."""
+    def run(
+        self, previews: Path | None = None, *, check: Callable[[], None] = lambda: None
+    ) -> Scores:
+        """Score every case; write a picture of the first ones into `previews`.
+
+        `check` is called between windows and may raise to stop.
+        """
         rows: dict[str, dict[str, float]] = {}
         spreads = []
         for index, row in enumerate(self._rows):
             volumes = self._open(row)
-            answer = self._convert(volumes).volume
-            truth, mask = self._truth(volumes, answer)
+            answer = self._convert(volumes, progress=lambda done, total: check()).volume
+            try:
+                truth, mask = self._truth(volumes, answer)
+            except Refusal as error:
+                raise error.at(case=row.case) from None
             rows[row.case] = dict(
                 self._profile.score(answer.data, truth, mask, spacing_mm=answer.grid.spacing_mm)
             )
@@ -99,12 +107,17 @@ class Validation:
         truth = resample(target.data, target.grid, answer.grid, order=1)
         if roles.mask in volumes:
             mask = volumes[roles.mask]
-            inside = resample(mask.data, mask.grid, answer.grid, order=0) > 0
+            inside = resample(mask.data, mask.grid, answer.grid, order=0, outside=0.0) > 0
         else:
             source = volumes[roles.source.columns[0]]
             scale = self._config.intensity[roles.source.columns[0]]
             unit = scale.unit if isinstance(scale, WindowScale) else source.unit
             inside = outline(source.data, unit=unit, spacing_mm=tuple(source.grid.spacing_mm))
+        # Beyond its own field of view the truth is unknown, whatever resampling repeats there.
+        inside &= field_of_view(target.grid, answer.grid)
+        if not inside.any():
+            message = "no voxel of the mask is inside the target's field of view"
+            raise Refusal(Problem("E_EMPTY_MASK", message, "check the mask and the pair"))
         return truth, inside
 
 

@@ -110,3 +110,10 @@ def test_a_patch_that_the_networks_cannot_take_is_refused_at_once(size: int) -> 
     raw["train"]["patch"] = [64, 64, size]
     with pytest.raises(ConfigurationError, match="multiples of 8 from 40 on"):
         assemble(parse_config(raw))
+
+
+def test_a_window_that_the_networks_cannot_take_is_refused_at_once() -> None:
+    raw = config().as_json()
+    raw["convert"]["window"] = [8, 8, 8]
+    with pytest.raises(ConfigurationError, match=r"convert\.window"):
+        assemble(parse_config(raw))

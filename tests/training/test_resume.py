@@ -116,3 +116,49 @@ def test_a_damaged_state_is_a_coded_error(
     state.write_bytes(state.read_bytes()[:1000])
     with pytest.raises(ConfigurationError, match="E_RESUME_STATE"):
         run_to_end(make_config(), tiny_cohort, run, tmp_path / "cache", resume=True)
+
+
+def test_a_stop_does_not_wait_for_the_validation_and_changes_nothing(
+    tiny_cohort: Path, make_config: Any, tmp_path: Path
+) -> None:
+    config = make_config("regression")
+    run_to_end(config, tiny_cohort, tmp_path / "whole", tmp_path / "cache")
+    stopped = tmp_path / "stopped"
+
+    def interrupt(step: int, losses: object, score: object) -> None:
+        if step in (3, 6):  # both are followed by a validation
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    for resume in (False, True):
+        with pytest.raises(Interrupted):
+            run_to_end(
+                config,
+                tiny_cohort,
+                stopped,
+                tmp_path / "cache",
+                resume=resume,
+                progress=interrupt,
+            )
+    run_to_end(config, tiny_cohort, stopped, tmp_path / "cache", resume=True)
+    for name in ("weights", "state"):
+        one = load_file(getattr(RunFolder(tmp_path / "whole"), name))
+        two = load_file(getattr(RunFolder(stopped), name))
+        assert all(torch.equal(one[key], two[key]) for key in one), name
+    whole, again = (RunFolder(tmp_path / name).validation for name in ("whole", "stopped"))
+    assert whole.read_text() == again.read_text()
+
+
+@pytest.mark.parametrize("left", [("model",), ("model", "cases"), ("model", "cases", "losses")])
+def test_a_kill_before_the_first_state_is_resumable(
+    left: tuple[str, ...], tiny_cohort: Path, make_config: Any, tmp_path: Path
+) -> None:
+    run = tmp_path / "run"
+    run_to_end(make_config("regression"), tiny_cohort, run, tmp_path / "cache")
+    weights, folder = RunFolder(run).weights.read_bytes(), RunFolder(run)
+    folder.state.unlink()
+    folder.validation.unlink()
+    folder.losses.write_text("" if "losses" in left else "step,l", encoding="utf-8")
+    if "cases" not in left:
+        folder.cases.unlink()
+    run_to_end(make_config("regression"), tiny_cohort, run, tmp_path / "cache", resume=True)
+    assert folder.weights.read_bytes() == weights

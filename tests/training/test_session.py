@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import csv
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
+import nibabel as nib
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
 
-from medgen.problems import ConfigurationError, GuardStop
+from medgen.problems import ConfigurationError, GuardStop, Refusal
 from medgen.runs import RunFolder, describe, load_model
 from medgen.training import prepare_session, train, try_step
+from medgen.training.validation import Validation
+from medgen.volumes import Volume, open_volume
 
 
 def make_run(config: Any, data: Path, base: Path, **options: Any) -> RunFolder:
@@ -156,3 +161,68 @@ def test_without_validation_cases_the_last_weights_are_kept(
     assert describe(folder.path)["best"] == {"step": 6, "validation": {}}
     assert "unscored" in folder.card.read_text(encoding="utf-8")
     json.loads(folder.statistics.read_text(encoding="utf-8"))
+
+
+def test_a_child_remembers_what_its_parent_saw(
+    tiny_cohort: Path, make_config: Any, tmp_path: Path
+) -> None:
+    first = make_run(make_config(), tiny_cohort, tmp_path)
+    lines = tiny_cohort.read_text(encoding="utf-8").splitlines()
+    swapped = [line.replace(",train,", ",x,").replace(",test,", ",train,") for line in lines]
+    table = tiny_cohort.with_name("other_site.csv")
+    table.write_text("\n".join(swapped).replace(",x,", ",test,") + "\n", encoding="utf-8")
+    session = prepare_session(
+        make_config(), data=table, cache=tmp_path / "cache", device="cpu", start_from=first.path
+    )
+    parents = load_model(first.path, device=torch.device("cpu")).seen
+    assert parents < session.statistics.seen
+
+
+def test_bad_pairs_of_training_and_validation_are_listed_together(
+    tiny_cohort: Path, make_config: Any, tmp_path: Path
+) -> None:
+    folder = tmp_path / "cohort"
+    shutil.copytree(tiny_cohort.parent, folder)
+    for case in ("c0", "c3"):
+        image = nib.load(folder / f"{case}_ct.nii.gz")
+        affine = image.affine.copy()
+        affine[:3, 3] += 500.0
+        moved = nib.Nifti1Image(np.asarray(image.dataobj), affine)
+        moved.set_sform(affine, 1)
+        moved.set_qform(affine, 1)
+        moved.header.set_xyzt_units("mm")
+        nib.save(moved, folder / f"{case}_ct.nii.gz")
+    with pytest.raises(Refusal) as caught:
+        prepare_session(
+            make_config(), data=folder / tiny_cohort.name, cache=tmp_path / "cache", device="cpu"
+        )
+    assert {problem.case for problem in caught.value.problems} == {"c0", "c3"}
+
+
+def test_a_truth_shorter_than_the_source_is_scored_where_it_is(
+    tiny_cohort: Path, make_config: Any, tmp_path: Path
+) -> None:
+    folder = tmp_path / "cohort"
+    shutil.copytree(tiny_cohort.parent, folder)
+    image = nib.load(folder / "c3_ct.nii.gz")
+    nib.save(image.slicer[:, :, 8:], folder / "c3_ct.nii.gz")
+    session = prepare_session(
+        make_config(),
+        data=folder / tiny_cohort.name,
+        cache=tmp_path / "cache",
+        device="cpu",
+    )
+    (row,) = session.cohort.rows("validation")
+    validation = Validation(
+        session.method.eval(),
+        session.config,
+        session.preprocessing,
+        [row],
+        device=session.device,
+        precision="fp32",
+    )
+    volumes = {column: open_volume(path) for column, path in row.cells.items()}
+    answer = Volume(volumes["mr"].data.astype("float32"), volumes["mr"].grid, "HU")
+    _, mask = validation._truth(volumes, answer)
+    assert mask.any()
+    assert not mask[:, :, :8].any()
