@@ -6,14 +6,16 @@ import contextlib
 import hashlib
 import json
 import os
+import re
 import secrets
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from pathlib import Path
 from typing import Any
 
 from medgen.problems import ConfigurationError, Problem
 
 TEMPORARY_PREFIX = ".tmp-"
+_TEMPORARY = re.compile(re.escape(TEMPORARY_PREFIX) + "[0-9a-f]{8}-(.+)")
 
 
 def sha256_of_file(path: Path) -> str:
@@ -62,12 +64,19 @@ def write_json(path: Path, value: Any) -> None:
     write_text(path, json.dumps(value, indent=2, sort_keys=True, allow_nan=False) + "\n")
 
 
-def remove_leftovers(folder: Path) -> int:
-    """Delete the temporary files that a killed process left in a folder; return their number."""
-    leftovers = list(folder.glob(f"{TEMPORARY_PREFIX}*")) if folder.is_dir() else []
-    for leftover in leftovers:
-        leftover.unlink(missing_ok=True)
-    return len(leftovers)
+def remove_leftovers(folder: Path, *, of: Container[str] | None = None) -> int:
+    """Delete the temporary files that a killed process left in a folder; return their number.
+
+    Only what `replacing` names so is deleted: files of other programs and folders stay. `of` limits
+    it to the temporaries of files of these names, for a folder that others write to as well.
+    """
+    removed = 0
+    for path in list(folder.iterdir()) if folder.is_dir() else []:
+        match = _TEMPORARY.fullmatch(path.name)
+        if match and (of is None or match[1] in of) and path.is_file():
+            path.unlink(missing_ok=True)
+            removed += 1
+    return removed
 
 
 @contextlib.contextmanager

@@ -20,12 +20,11 @@ from medgen.config import Config, read_config
 from medgen.evaluation import compare, evaluate, match_table
 from medgen.metrics import profile_named
 from medgen.phantom import CohortSettings, noise_floors, write_cohort
-from medgen.problems import MedgenError
+from medgen.problems import MedgenError, Refusal
 from medgen.runs import Model, load_model
 from medgen.training import prepare_session, train
 
-CONFIG = Path(__file__).parents[1] / "configs" / "mr_to_ct.yaml"
-SAMPLE = ["roles.mask=body", "split.test=0.25", "train.steps=600"]
+CONFIGS = Path(__file__).parents[1] / "configs"
 LEARNED, TRIVIAL = ("regression", "conditional_gan"), ("intensity_median", "aligned_median")
 
 
@@ -39,7 +38,8 @@ def learn(config: Config, data: Path, output: Path, device: str) -> Model:
     model = load_model(run, device=session.device)
     cases, again = cases_of_table(data, model, split="test"), Options(overwrite=True)
     outcome = convert_cohort(model, cases, answers, device=session.device, options=again)
-    say(f"{config.method}: {outcome.cases} test cases, {outcome.count('failed')} failed")
+    if problems := [problem for result in outcome.results for problem in result.problems]:
+        raise Refusal(problems)  # means over different cases would not compare
     return model
 
 
@@ -75,14 +75,14 @@ if __name__ == "__main__":
     parser = ArgumentParser(description=__doc__, formatter_class=RawDescriptionHelpFormatter)
     parser.add_argument("--output", type=Path, required=True, help="folder for everything")
     parser.add_argument("--data", type=Path, help="table of cases; sample heads where left out")
-    parser.add_argument("--config", type=Path, default=CONFIG, help="configs/mr_to_ct.yaml")
+    parser.add_argument("--config", type=Path, help="configs/mr_to_ct.yaml, or its small _demo")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
     chosen = parser.parse_args()
-    settings = chosen.set if chosen.data else [*SAMPLE, *chosen.set]
     table = chosen.data or chosen.output / "cases" / "cases.csv"
+    file = chosen.config or CONFIGS / f"mr_to_ct{'' if chosen.data else '_demo'}.yaml"
     try:
-        configs = [read_config(chosen.config, [*settings, f"method={name}"]) for name in LEARNED]
+        configs = [read_config(file, [*chosen.set, f"method={name}"]) for name in LEARNED]
         if not chosen.data and not table.exists():
             write_cohort(CohortSettings(persons=16), table.parent)
         main(chosen.output, table, configs, chosen.device)

@@ -117,6 +117,17 @@ def test_a_killed_writer_leaves_no_final_file_and_its_rest_is_removed(tmp_path: 
     assert remove_leftovers(tmp_path / "absent") == 0
 
 
+def test_only_what_replacing_left_is_removed(tmp_path: Path) -> None:
+    foreign = [".tmp-notes", ".tmp-0123456-ct.nii", ".tmp-0123456Z-ct.nii", "a.tmp-01234567-ct.nii"]
+    for name in (*foreign, ".tmp-01234567-ct.nii", ".tmp-01234567-mr.nii"):
+        (tmp_path / name).touch()
+    (tmp_path / ".tmp-89abcdef-ct.nii").mkdir()
+    assert remove_leftovers(tmp_path, of={"ct.nii"}) == 1
+    assert names(tmp_path) == sorted([*foreign, ".tmp-01234567-mr.nii", ".tmp-89abcdef-ct.nii"])
+    assert remove_leftovers(tmp_path) == 1
+    assert names(tmp_path) == sorted([*foreign, ".tmp-89abcdef-ct.nii"])
+
+
 def test_a_second_writer_is_refused_until_the_first_ends(tmp_path: Path) -> None:
     folder = tmp_path / "out"
     with locked(folder):

@@ -14,6 +14,11 @@ from medgen.problems import ConfigurationError, Problem
 if TYPE_CHECKING:
     from medgen.cohort import Outcome, Result, Watch
 
+ONE_CASE = (
+    "a file of the input folder is named after the run's source column, as if the folder were one "
+    "case, but every volume in it is converted; to convert that file alone, give it as --input"
+)
+
 
 def convert(
     context: typer.Context,
@@ -33,7 +38,8 @@ def convert(
         float | None, typer.Option("--nan-to", help="Value for NaN voxels, else refused.")
     ] = None,
     overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Replace answers of another model.")
+        bool,
+        typer.Option("--overwrite", help="Replace answers of another model, and changed ones."),
     ] = False,
     fail_fast: Annotated[
         bool, typer.Option("--fail-fast", help="Stop at the first case that fails.")
@@ -55,6 +61,7 @@ def convert(
         cases_of_table,
         check_cohort,
         convert_cohort,
+        looks_like_one_case,
     )
     from medgen.runs import choose_device, load_model
 
@@ -65,6 +72,8 @@ def convert(
     else:
         assert volumes is not None
         cases = cases_of_input(volumes, model)
+        if looks_like_one_case(cases, model):
+            terminal.warn(ONE_CASE)
     options = Options(nan_to=nan_to, overwrite=overwrite, fail_fast=fail_fast)
     with terminal.progress("check" if dry_run else "convert", total=len(cases)) as bar:
         watch = _watch(terminal, bar)

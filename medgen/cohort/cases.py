@@ -72,6 +72,16 @@ def cases_of_input(path: Path, model: Model) -> list[Case]:
     return cases
 
 
+def looks_like_one_case(cases: Sequence[Case], model: Model) -> bool:
+    """Tell whether a folder's volumes seem to be one case's columns rather than a case each.
+
+    So it seems where one of several files is named after the run's source column, as in a folder
+    of mr.nii.gz, ct.nii.gz and mask.nii.gz.
+    """
+    (column,) = model.preprocessing.source_columns
+    return len(cases) > 1 and column.casefold() in {case.name.casefold() for case in cases}
+
+
 def cases_of_table(path: Path, model: Model, *, split: str | None = None) -> list[Case]:
     """Return the cases of a table that hold a source image, all of them or those of one split.
 
@@ -87,7 +97,8 @@ def cases_of_table(path: Path, model: Model, *, split: str | None = None) -> lis
     table = read_table(path, columns=columns)
     rows: Sequence[Row] = table.select(roles.source.where)
     if split is not None:
-        rows = [row for row in rows if row.case in _members(rows, model, split)]
+        members = _members(rows, model, split)
+        rows = [row for row in rows if row.case in members]
     cases = []
     for row in rows:
         lacking = [column for column in columns if column not in row.cells]

@@ -10,13 +10,13 @@ from pathlib import Path
 
 import torch
 
-from medgen.cohort.cases import Case, is_file_name, place
+from medgen.cohort.cases import Case, Job, is_file_name, place
 from medgen.cohort.interruption import Interruption
-from medgen.cohort.manifest import Manifest
+from medgen.cohort.manifest import FILE_NAME, Manifest
 from medgen.cohort.outcome import Options, Outcome, Result, Watch, problems_of
 from medgen.cohort.planning import plan
 from medgen.cohort.worker import Worker, open_case, writable
-from medgen.conversion import Converter, Provenance
+from medgen.conversion import Converter, Provenance, sidecar_of
 from medgen.files import locked, remove_leftovers, sha256_of_json
 from medgen.runs import Model, choose_precision
 
@@ -40,7 +40,7 @@ def convert_cohort(
 
     Raises:
         ConfigurationError: the folder cannot be written, another process writes to it, or an
-            answer of another model, or a foreign file, is in the way.
+            answer of another model, a changed answer, or a foreign file, is in the way.
     """
     jobs = place(cases, output)
     folder = _folder(output)
@@ -54,7 +54,7 @@ def convert_cohort(
         manifest = Manifest(folder)
         planned = plan(jobs, manifest, provenance, overwrite=options.overwrite)
         with writable():
-            remove_leftovers(folder)
+            remove_leftovers(folder, of=_names(jobs))
             manifest.tidy()
         for job in planned.done:
             results.append(Result(job.case.name, "kept", job.output))
@@ -82,7 +82,8 @@ def check_cohort(
     """Open and prepare every case that `convert_cohort` would convert, and write nothing.
 
     Raises:
-        ConfigurationError: an answer of another model, or a foreign file, is in the way.
+        ConfigurationError: an answer of another model, a changed answer, or a foreign file, is in
+            the way.
     """
     jobs = place(cases, output)
     provenance = provenance_of(model, options)
@@ -130,6 +131,13 @@ def _converter(model: Model, device: torch.device) -> Converter:
         precision=choose_precision(model.config.train.precision, device),
         patch=model.patch,
     )
+
+
+def _names(jobs: Sequence[Job]) -> frozenset[str]:
+    """Return the names of all files that the jobs write."""
+    outputs = [job.output for job in jobs]
+    files = (*outputs, *map(sidecar_of, outputs))
+    return frozenset({FILE_NAME, *(file.name for file in files)})
 
 
 def _folder(output: Path) -> Path:

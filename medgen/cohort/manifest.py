@@ -31,6 +31,7 @@ class Entry:
     """The codes of what went wrong, separated by commas."""
     input_digest: str = ""
     output_digest: str = ""
+    """In a `failed` line: an earlier call's answer is still there, and the digests are its own."""
     weights_digest: str = ""
     settings_digest: str = ""
     seconds: float = 0.0

@@ -23,7 +23,7 @@ class Options:
     nan_to: float | None = None
     """The value that non-finite source voxels take; refused where left out."""
     overwrite: bool = False
-    """Replace answers of another model, and files that medgen did not write."""
+    """Replace answers of another model, changed answers, and files that medgen did not write."""
     fail_fast: bool = False
     """Leave the rest once a case has failed."""
 

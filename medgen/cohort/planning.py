@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from medgen.cohort.cases import Job
 from medgen.cohort.manifest import Entry, Manifest
 from medgen.conversion import Provenance, digest_of_inputs, sidecar_of
 from medgen.problems import ConfigurationError, Problem
 from medgen.volumes import digest_of
+
+ADVICE = "choose another --output, or give --overwrite"
 
 
 @dataclass(frozen=True)
@@ -32,31 +35,48 @@ def plan(
 
     Raises:
         ConfigurationError: without `overwrite`, where an answer of another model or other settings,
-            or a file that medgen did not write, would be replaced; all of them are listed.
+            an answer that was changed since, or a file that medgen did not write, would be
+            replaced; all of them are listed.
     """
     done: list[Job] = []
     todo: list[Job] = []
     problems: list[Problem] = []
     for job in jobs:
         entry = manifest.get(job.case.name)
-        if job.case.problem is not None:
-            todo.append(job)
-        elif entry is not None and entry.status == "ok" and not _same_model(entry, provenance):
-            todo.append(job)
-            if job.output.exists():
-                problems.append(_other_model(job, entry, provenance))
-        elif entry is None and (job.output.exists() or sidecar_of(job.output).exists()):
-            todo.append(job)
-            message = "a file of this name is there, which this manifest does not know"
-            advice = "choose another --output, or give --overwrite"
-            problems.append(Problem("E_OUTPUT_EXISTS", message, advice, job.case.name))
-        elif entry is not None and _is_whole(job, entry):
-            done.append(job)
-        else:
-            todo.append(job)
+        verdict = _judge(job, entry, provenance) if job.case.problem is None else None
+        (done if verdict == "done" else todo).append(job)
+        if isinstance(verdict, Problem):
+            problems.append(verdict)
     if problems and not overwrite:
         raise ConfigurationError(problems)
     return Plan(tuple(done), tuple(todo))
+
+
+def _judge(
+    job: Job, entry: Entry | None, provenance: Provenance
+) -> Literal["done"] | Problem | None:
+    """Return "done", or what is in the way of a job, or None where it is simply to do."""
+    case = job.case.name
+    if entry is None:
+        if not (job.output.exists() or sidecar_of(job.output).exists()):
+            return None
+        message = "a file of this name is there, which this manifest does not know"
+        return Problem("E_OUTPUT_EXISTS", message, ADVICE, case)
+    if not entry.output_digest:
+        return None
+    if not _same_model(entry, provenance):
+        return _other_model(job, entry, provenance) if job.output.exists() else None
+    answer = _digest(job.output)
+    if answer not in ("", entry.output_digest):
+        message = "the answer that is there was changed or damaged since it was written"
+        return Problem("E_OUTPUT_CHANGED", message, ADVICE, case)
+    whole = (
+        entry.status == "ok"
+        and answer == entry.output_digest
+        and sidecar_of(job.output).is_file()
+        and _digest_of(job.case.inputs) == entry.input_digest
+    )
+    return "done" if whole else None
 
 
 def _same_model(entry: Entry, provenance: Provenance) -> bool:
@@ -69,19 +89,8 @@ def _same_model(entry: Entry, provenance: Provenance) -> bool:
 def _other_model(job: Job, entry: Entry, provenance: Provenance) -> Problem:
     weights = entry.weights_digest != provenance.weights_digest
     what = "another model" if weights else "other settings"
-    advice = "choose another --output, or give --overwrite"
     message = f"the answer that is there was made with {what}"
-    return Problem("E_OUTPUT_OF_OTHER_MODEL", message, advice, job.case.name)
-
-
-def _is_whole(job: Job, entry: Entry) -> bool:
-    """Tell whether an entry's answer is there, unchanged, and made from these very files."""
-    return (
-        entry.status == "ok"
-        and sidecar_of(job.output).is_file()
-        and _digest(job.output) == entry.output_digest
-        and _digest_of(job.case.inputs) == entry.input_digest
-    )
+    return Problem("E_OUTPUT_OF_OTHER_MODEL", message, ADVICE, job.case.name)
 
 
 def _digest_of(inputs: Mapping[str, Path]) -> str:

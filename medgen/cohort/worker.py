@@ -14,8 +14,10 @@ from medgen.cohort.manifest import Entry, Manifest, join
 from medgen.cohort.outcome import Options, Result, Watch, problems_of
 from medgen.conversion import Converter, Provenance, open_sources, sidecar_of, write_converted
 from medgen.data import prefetch
-from medgen.problems import ConfigurationError, Interrupted, Problem
+from medgen.problems import ConfigurationError, Interrupted, MedgenError, Problem
 from medgen.volumes import Volume
+
+KEPT = "the answer of an earlier call was kept, since it cannot be made again now"
 
 
 @dataclass
@@ -54,6 +56,8 @@ class Worker:
     def _convert(self, job: Job, volumes: dict[str, Volume] | Exception) -> Result:
         """Convert one job and write down what became of it."""
         name = job.case.name
+        if isinstance(volumes, Exception) and job.output.exists() and was_not_read(job, volumes):
+            return self._keep(job, volumes)
         start = time.perf_counter()
         entry = Entry(
             name,
@@ -77,11 +81,23 @@ class Worker:
             self.manifest.add(replace(entry, seconds=seconds))
         return replace(result, seconds=seconds)
 
+    def _keep(self, job: Job, error: Exception) -> Result:
+        """Write down that a case failed, but that its answer of an earlier call still stands."""
+        name = job.case.name
+        problems = problems_of(error, name)
+        codes = dict.fromkeys(problem.code for problem in problems)
+        before = self.manifest.get(name) or Entry(name, "failed")
+        with writable():
+            self.manifest.add(
+                replace(before, status="failed", code=",".join(codes), seconds=0.0, warnings=KEPT)
+            )
+        return Result(name, "failed", problems=problems, warnings=(KEPT,))
+
     def _answer(
         self, job: Job, volumes: dict[str, Volume] | Exception, entry: Entry
     ) -> tuple[Entry, Result]:
         """Write the answer and return its entry."""
-        if job.case.problem is None:  # an answer that has to be made again is none any more
+        if job.case.problem is None:  # an answer to files that have changed is none any more
             job.output.unlink(missing_ok=True)
             sidecar_of(job.output).unlink(missing_ok=True)
         if isinstance(volumes, Exception):
@@ -115,6 +131,15 @@ def open_case(case: Case, nan_to: float | None) -> dict[str, Volume]:
     if case.problem is not None:
         raise ConfigurationError(case.problem)
     return open_sources(case.inputs, nan_to=nan_to)
+
+
+def was_not_read(job: Job, error: Exception) -> bool:
+    """Tell whether a case failed out of reach of its files, whose content may be as it was."""
+    if job.case.problem is not None:
+        return True
+    if isinstance(error, MedgenError):
+        return all(problem.code in ("E_MISSING_FILE", "E_UNREADABLE") for problem in error.problems)
+    return isinstance(error, OSError | MemoryError)
 
 
 @contextmanager

@@ -111,13 +111,11 @@ class Converter:
         with _timed(seconds, "prepare"):
             prepared = self.preprocessing.prepare_source(volumes)
             (codec,) = prepared.target_codecs.values()
-            keep = with_rim(prepared.body, spacing_mm=prepared.grid.spacing_mm)
+            keep = self._keep(prepared)
             tiling = self._tiling(prepared)
         with _timed(seconds, "infer"):
             encoded, skipped = self._infer(prepared, tiling, name, codec, keep, progress)
         with _timed(seconds, "restore"):
-            if not self.settings.fill_outside_body:
-                keep = np.ones_like(keep)
             values, clipped = _decode_image(encoded, codec, keep)
             data = self.preprocessing.restore(values, prepared, background=codec.background)
             if codec.clip:  # a spline overshoots at edges
@@ -141,6 +139,12 @@ class Converter:
         }
         return Converted(Volume(data, prepared.native, codec.unit), facts)
 
+    def _keep(self, prepared: PreparedSource) -> NDArray[np.bool_] | None:
+        """Return the voxels (X, Y, Z) to answer; the others become background. None: all."""
+        if not self.settings.fill_outside_body:
+            return None
+        return with_rim(prepared.body, spacing_mm=prepared.grid.spacing_mm)
+
     def _tiling(self, prepared: PreparedSource) -> Tiling:
         return plan_tiling(
             prepared.source.shape[1:],
@@ -158,7 +162,7 @@ class Converter:
         tiling: Tiling,
         answer: str,
         codec: Codec,
-        keep: NDArray[np.bool_],
+        keep: NDArray[np.bool_] | None,
         progress: Progress | None,
     ) -> tuple[Tensor, int]:
         """Return the encoded answer (1, X, Y, Z) in fp32 on the CPU, and the windows skipped."""
@@ -181,7 +185,7 @@ class Converter:
                 tiling,
                 predict,
                 background=torch.as_tensor(background),
-                keep=torch.from_numpy(keep),
+                keep=None if keep is None else torch.from_numpy(keep),
                 padding=self.settings.padding,
                 batch=WINDOWS_AT_ONCE.get(self.device.type, 1),
                 device=self.device,
@@ -191,7 +195,7 @@ class Converter:
 
 
 def _decode_image(
-    encoded: Tensor, codec: Codec, keep: NDArray[np.bool_]
+    encoded: Tensor, codec: Codec, keep: NDArray[np.bool_] | None
 ) -> tuple[NDArray[np.float32], int]:
     """Return physical values (X, Y, Z), background outside `keep`, and how many were clipped."""
     values = np.asarray(codec.decode(encoded[0].numpy()), dtype=np.float32)
@@ -200,13 +204,16 @@ def _decode_image(
         message = f"{wrong} of {values.size} values of the answer are not finite"
         advice = "check the run's validation scores; with train.precision bf16, try fp32"
         raise Refusal(Problem("E_ANSWER_NOT_FINITE", message, advice))
-    values = np.where(keep, values, np.float32(codec.background))
+    if keep is not None:
+        values = np.where(keep, values, np.float32(codec.background))
     if not codec.clip:
         return values, 0
     # Rounding in the codec is no clipping: a millionth of the window is allowed.
     slack = 1e-6 * (codec.high - codec.low)
     beyond = (values < codec.low - slack) | (values > codec.high + slack)
-    return np.clip(values, codec.low, codec.high), int(np.count_nonzero(beyond & keep))
+    return np.clip(values, codec.low, codec.high), int(
+        np.count_nonzero(beyond if keep is None else beyond & keep)
+    )
 
 
 def _doubts(prepared: PreparedSource, body_fraction: float) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -90,6 +91,8 @@ def prepare_session(
     """
     check_profile(config)
     place = choose_device(device)
+    if place.type == "cpu":
+        spare_a_core()
     torch.manual_seed(config.train.seed)
     method, specs = assemble(config)
     config = completed(config)
@@ -113,6 +116,16 @@ def prepare_session(
         place,
         choose_precision(config.train.precision, place),
     )
+
+
+def spare_a_core() -> None:
+    """Leave one core to the thread that prepares batches, unless OMP_NUM_THREADS decides.
+
+    Where it shares the network's cores, every parallel loop waits for the thread that it displaced
+    (measured on two cores: 0.30 s a step on both, 0.25 s on one).
+    """
+    if "OMP_NUM_THREADS" not in os.environ:
+        torch.set_num_threads(max(1, (os.cpu_count() or 1) - 1))
 
 
 def train(

@@ -79,6 +79,17 @@ def test_a_folder_is_converted_and_a_second_call_keeps_it(
     assert "2 kept from before" in capsys.readouterr().out
 
 
+def test_a_folder_that_looks_like_one_case_is_warned_about(
+    run: str, heads: Path, tmp_path: Path, capsys: Capture
+) -> None:
+    arguments = ("--input", heads, "--output", tmp_path / "out", "--dry-run")
+    assert convert(run, *arguments) == Exit.OK
+    assert "warning" not in capsys.readouterr().err
+    (heads / "a.nii.gz").rename(heads / "mr.nii.gz")
+    assert convert(run, *arguments) == Exit.OK
+    assert "as if the folder were one case" in capsys.readouterr().err
+
+
 def test_a_tables_split_is_converted(run: str, heads: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     arguments = ("--data", heads / "cases.csv", "--split", "test", "--output", out)

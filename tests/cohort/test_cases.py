@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 import torch
 
-from medgen.cohort import Case, cases_of_input, cases_of_table
+from medgen.cohort import Case, cases_of_input, cases_of_table, looks_like_one_case
 from medgen.cohort.cases import place
 from medgen.problems import ConfigurationError, NothingFound
 from medgen.runs import Model, load_model
@@ -89,6 +89,33 @@ def test_the_tables_split_serves_where_the_run_knows_none_of_its_cases(
     assert names(cases_of_table(table, model, split="test")) == ["q2", "q3"]
     with pytest.raises(ConfigurationError, match="known: test, train"):
         cases_of_table(table, model, split="calibrate")
+
+
+def test_a_split_is_looked_up_once(
+    model: Model, heads: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from medgen.cohort import cases as module
+
+    calls: list[str] = []
+
+    def members(rows: Any, model: Model, split: str) -> frozenset[str]:
+        calls.append(split)
+        return frozenset({"p2"})
+
+    monkeypatch.setattr(module, "_members", members)
+    lines = [f"p{n},p{n},p{n}.nii.gz" for n in (1, 2, 3)]
+    table = write_table(heads, ["case,patient,mr", *lines])
+    assert names(cases_of_table(table, model, split="test")) == ["p2"]
+    assert calls == ["test"]
+
+
+def test_a_folder_that_looks_like_one_case_is_recognised(
+    model: Model, heads: Path, make_head: Any
+) -> None:
+    assert not looks_like_one_case(cases_of_input(heads, model), model)
+    make_head(heads / "MR.nii.gz", 4)
+    assert looks_like_one_case(cases_of_input(heads, model), model)
+    assert not looks_like_one_case(cases_of_input(heads / "MR.nii.gz", model), model)
 
 
 def test_an_unknown_split_is_refused(model: Model, heads: Path) -> None:

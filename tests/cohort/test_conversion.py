@@ -142,6 +142,18 @@ def test_a_second_call_keeps_what_is_done(model: Model, heads: Path, tmp_path: P
     assert before == {path.name: path.stat().st_mtime_ns for path in out.glob("p*")}
 
 
+def refuse_to_read(monkeypatch: pytest.MonkeyPatch, refused: Path) -> None:
+    """Let opening a file fail, also for root."""
+    opened = Path.open
+
+    def open_or_fail(path: Path, *arguments: Any, **options: Any) -> Any:
+        if path == refused:
+            raise PermissionError(errno.EACCES, "Permission denied")
+        return opened(path, *arguments, **options)
+
+    monkeypatch.setattr(Path, "open", open_or_fail)
+
+
 def damage(path: Path) -> None:
     path.write_bytes(path.read_bytes()[:-9])
 
@@ -149,12 +161,11 @@ def damage(path: Path) -> None:
 @pytest.mark.parametrize(
     "change",
     [
-        lambda heads, out: damage(out / "p2.nii.gz"),
         lambda heads, out: (out / "p2.nii.gz").unlink(),
         lambda heads, out: (out / "p2.json").unlink(),
         lambda heads, out: os.replace(heads / "p1.nii.gz", heads / "p2.nii.gz"),
     ],
-    ids=["damaged answer", "lost answer", "lost sidecar", "another input"],
+    ids=["lost answer", "lost sidecar", "another input"],
 )
 def test_resuming_goes_by_hashes_not_by_existence(
     model: Model, heads: Path, tmp_path: Path, change: Callable[[Path, Path], object]
@@ -167,6 +178,67 @@ def test_resuming_goes_by_hashes_not_by_existence(
     assert statuses(outcome).count("ok") == 1
     assert open_volume(out / "p2.nii.gz").data.shape == (20, 20, 20)
     assert (out / "p2.json").exists()
+
+
+def test_a_changed_answer_is_kept_unless_overwritten(
+    model: Model, heads: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    convert(model, heads, out)
+    whole = sha256_of_file(out / "p2.nii.gz")
+    damage(out / "p2.nii.gz")
+    changed = sha256_of_file(out / "p2.nii.gz")
+    with pytest.raises(ConfigurationError, match="E_OUTPUT_CHANGED") as caught:
+        convert(model, heads, out)
+    assert [problem.case for problem in caught.value.problems] == ["p2"]
+    assert sha256_of_file(out / "p2.nii.gz") == changed
+    assert statuses(convert(model, heads, out, overwrite=True)).count("kept") == 2
+    assert sha256_of_file(out / "p2.nii.gz") == whole
+
+
+@pytest.mark.parametrize("code", ["E_MISSING_FILE", "E_UNREADABLE"])
+def test_an_input_out_of_reach_costs_no_answer(
+    model: Model,
+    other_model: Model,
+    heads: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    code: str,
+) -> None:
+    out, source = tmp_path / "out", heads / "p2.nii.gz"
+    convert(model, heads, out)
+    before = {path.name: sha256_of_file(path) for path in out.glob("p*")}
+    cases = cases_of_input(heads, model)
+    if code == "E_MISSING_FILE":
+        os.replace(source, tmp_path / "away.nii.gz")
+    else:
+        refuse_to_read(monkeypatch, source)
+    outcome = convert_cohort(model, cases, out, device=CPU)
+    assert statuses(outcome) == ["kept", "kept", "failed"]
+    assert outcome.results[2].problems[0].code == code
+    assert "was kept" in outcome.results[2].warnings[0]
+    assert before == {path.name: sha256_of_file(path) for path in out.glob("p*")}
+    entry = Manifest(out).get("p2")
+    assert entry is not None
+    assert (entry.status, entry.code) == ("failed", code)
+    assert entry.output_digest == before["p2.nii.gz"]
+    assert entry.weights_digest == model.weights_digest
+    with pytest.raises(ConfigurationError, match="E_OUTPUT_OF_OTHER_MODEL"):
+        convert_cohort(other_model, cases, out, device=CPU)
+
+    monkeypatch.undo()
+    if code == "E_MISSING_FILE":
+        os.replace(tmp_path / "away.nii.gz", source)
+    assert statuses(convert(model, heads, out)) == ["kept", "kept", "ok"]
+
+
+def test_an_input_that_changed_and_is_refused_costs_the_stale_answer(
+    model: Model, heads: Path, tmp_path: Path
+) -> None:
+    convert(model, heads, tmp_path / "out")
+    damage(heads / "p2.nii.gz")
+    assert statuses(convert(model, heads, tmp_path / "out")) == ["kept", "kept", "failed"]
+    assert not list((tmp_path / "out").glob("p2*"))
 
 
 def test_answers_of_another_model_are_kept_unless_overwritten(
@@ -225,9 +297,13 @@ def test_leftovers_of_a_killed_process_are_removed(
 ) -> None:
     out = tmp_path / "out"
     out.mkdir()
-    (out / ".tmp-0011-p1.nii.gz").write_bytes(b"half")
+    ours = ("p1.nii.gz", "p2.json", "manifest.tsv")
+    for name in (*ours, "case-7.nii.gz"):
+        (out / f".tmp-00112233-{name}").write_bytes(b"half")
+    (out / ".tmp-notes").mkdir()
     convert(model, heads, out)
-    assert not list(out.glob(".tmp-*"))
+    left = sorted(path.name for path in out.glob(".tmp-*"))
+    assert left == [".tmp-00112233-case-7.nii.gz", ".tmp-notes"], "files of others stay"
 
 
 def test_an_output_that_cannot_be_written_is_said_so(

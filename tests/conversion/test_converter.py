@@ -150,6 +150,18 @@ def test_windows_of_air_are_skipped(converter_of: Any) -> None:
     assert len(converter.method.seen) == facts["windows"]
 
 
+def test_no_window_is_skipped_where_the_outside_is_not_filled(converter_of: Any) -> None:
+    def middle(windows: torch.Tensor) -> torch.Tensor:
+        return torch.zeros_like(windows)
+
+    converter = converter_of(
+        middle, patch=(12, 12, 12), overlap_voxels=0, fill_outside_body=False, target=HU
+    )
+    converted = converter({"mr": ball((96, 96, 96), fraction=0.3)})
+    assert converted.facts["windows_skipped"] == 0
+    np.testing.assert_allclose(converted.volume.data, (3000 - 1024) / 2, atol=0.01)
+
+
 def test_thick_slices_and_odd_outlines_are_doubted(converter_of: Any) -> None:
     volume = ball((40, 36, 24), spacing=(2.0, 2.0, 5.0))
     warnings = converter_of()({"mr": volume}).facts["warnings"]
