@@ -156,7 +156,10 @@ def prepare_data(
 def _tell(cases: Mapping[str, CachedCase]) -> None:
     """Log each case's outline overlaps, and warn of what is doubtful in it."""
     for case in cases.values():
-        fields = {"case": case.case, **{c: round(dice, 3) for c, dice in case.overlaps.items()}}
+        fields = {
+            "case": case.case,
+            **{c: round(dice, 3) for c, dice in (case.overlaps or {}).items()},
+        }
         logger.info("outline_overlap", extra={"fields": fields})
         for warning in case.warnings:
             logger.warning("case %s: %s", case.case, warning)
