@@ -45,7 +45,8 @@ def hospital(tmp_path: Path) -> Path:
         }
         for name, values in images.items():
             write(folder / f"DOE^JANE_{number}_{name}.nii.gz", values)
-        rows.append(f"c{number},p{number},DOE^JANE_{number}_mr.nii.gz,DOE^JANE_{number}_ct.nii.gz")
+        patient, name = f"DOE^JANE MRN0123456-{number}", f"DOE^JANE_{number}"
+        rows.append(f"c{number},{patient},{name}_mr.nii.gz,{name}_ct.nii.gz")
     (folder / "cases.csv").write_text("\n".join(rows) + "\n", encoding="utf-8")
     (folder / "my.yaml").write_text(CONFIG, encoding="utf-8")
     return folder

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from medgen.data.rows import CASE_ID
 from medgen.data.table import read_table
 from medgen.problems import ConfigurationError, NothingFound, Problem
 from medgen.volumes import list_volumes, volume_name
@@ -57,7 +58,9 @@ def match_paths(prediction: Path, reference: Path, mask: Path | None = None) -> 
         Case(name, path, references[name], masks.get(name)) for name, path in predictions.items()
     )
     missing = tuple(name for name in references if name not in predictions)
-    return Matched(cases, missing, "a mask file per case" if mask else "outline of the reference")
+    one = mask is not None and mask.is_file()
+    mask_source = "one mask file for every case" if one else "a mask file per case"
+    return Matched(cases, missing, mask_source if mask else "outline of the reference")
 
 
 def match_table(
@@ -119,7 +122,9 @@ def volumes_by_name(path: Path, role: str) -> dict[str, Path]:
 
     Raises:
         NothingFound: where there is none.
-        ConfigurationError: E_DUPLICATE_CASE where two files differ by their extension only.
+        ConfigurationError: E_DUPLICATE_CASE where two files differ by their extension only;
+            E_CASE_NAME where a folder's file names cannot be case ids. A single file of such a
+            name is called `case`.
     """
     try:
         paths = list_volumes(path)
@@ -130,10 +135,21 @@ def volumes_by_name(path: Path, role: str) -> dict[str, Path]:
         raise NothingFound(Problem("E_NOTHING_TO_SCORE", message, f"check --{role}"))
     found: dict[str, Path] = {}
     twice = []
-    for each in paths:
+    unusable = []
+    for number, each in enumerate(paths, start=1):
         name = volume_name(each)
+        if not CASE_ID.fullmatch(name):
+            if path.is_file():
+                return {"case": each}
+            unusable.append(f"#{number}")
         twice += [name] if name in found else []
         found[name] = each
+    if unusable:
+        message = f"names of {role} files that cannot be case ids: {listed(unusable)} by name"
+        advice = (
+            "rename them with A-Z a-z 0-9 . _ - only; a report must not repeat a patient's name"
+        )
+        raise ConfigurationError(Problem("E_CASE_NAME", message, advice))
     if twice:
         message = f"{role} volumes of one name: {listed(twice)}"
         advice = "keep one file for each case"

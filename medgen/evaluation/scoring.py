@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -65,7 +66,7 @@ def score_case(
     case: Case, profile: Profile, *, match_grid: bool = False, nan_to: float | None = None
 ) -> tuple[Scored, Triplet | None]:
     """Score one case, or say why not; a failed case has no volumes."""
-    patient = case.patient or case.name
+    patient = pseudonym(case.patient) if case.patient else case.name
     try:
         sidecar = read_sidecar(case.prediction)
         triplet = load(case, profile, match_grid=match_grid, nan_to=nan_to)
@@ -73,7 +74,6 @@ def score_case(
             triplet.prediction,
             triplet.reference,
             triplet.mask,
-            spacing_mm=triplet.grid.spacing_mm,
         )
     except MedgenError as error:
         problems = error.at(case=case.name).problems
@@ -88,6 +88,16 @@ def score_case(
         triplet.digests,
     )
     return scored, triplet
+
+
+def pseudonym(patient: str) -> str:
+    """Return eight hexadecimal digits that stand for a patient in every report.
+
+    Tables name patients by what a hospital has, record numbers and names among them. The digits
+    group one patient's cases, in two reports alike; they are no protection against somebody who
+    can guess the identifier.
+    """
+    return hashlib.sha256(patient.encode()).hexdigest()[:8]
 
 
 def read_sidecar(prediction: Path) -> Sidecar:
@@ -125,7 +135,9 @@ def load(
     if case.mask is not None:
         volumes["mask"] = _open(case.mask, "mask", nan_to)
         binary = volumes["mask"].with_data((volumes["mask"].data > 0).astype(np.uint8))
-        mask = _on_grid(binary, reference.grid, "mask", match_grid, remarks, order=0) > 0
+        # Beyond its own field of view a mask says nothing, whatever lies at its edge.
+        placed = _on_grid(binary, reference.grid, "mask", match_grid, remarks, order=0, outside=0.0)
+        mask = placed > 0
     else:
         spacing = reference.grid.spacing_mm
         mask = outline(reference.data, unit=profile.unit, spacing_mm=spacing.tolist())
@@ -146,7 +158,14 @@ def _open(path: Path, role: str, nan_to: float | None) -> Volume:
 
 
 def _on_grid(
-    volume: Volume, grid: Grid, role: str, match: bool, remarks: list[str], *, order: int = 1
+    volume: Volume,
+    grid: Grid,
+    role: str,
+    match: bool,
+    remarks: list[str],
+    *,
+    order: int = 1,
+    outside: float | None = None,
 ) -> NDArray[Any]:
     """Return a volume's values on the reference's grid: as they are, resampled, or refused."""
     if volume.grid.same_as(grid):
@@ -159,7 +178,7 @@ def _on_grid(
         message = f"the {role} lies on another grid: {difference}"
         raise Refusal(Problem("E_GRID_MISMATCH", message, _MATCH, column=role))
     remarks.append(f"the {role} was resampled onto the reference's grid: {difference}")
-    return resample(volume.data, volume.grid, grid, order=order)
+    return resample(volume.data, volume.grid, grid, order=order, outside=outside)
 
 
 def _covered(

@@ -6,12 +6,12 @@ name mean one thing. `PROFILES` is the whole list.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from medgen.metrics import challenge, computed_tomography, magnetic_resonance
 from medgen.metrics.columns import Column, Measured
-from medgen.metrics.masked import Array, Floats, checked
+from medgen.metrics.masked import Array, checked
 from medgen.problems import ConfigurationError, Problem
 
 
@@ -43,15 +43,12 @@ class Profile:
         prediction: Array,
         reference: Array,
         mask: Array,
-        *,
-        spacing_mm: Sequence[float] | Floats = (1.0, 1.0, 1.0),
     ) -> Measured:
         """Score volumes (X, Y, Z) in the profile's unit, and say why a score is NaN or doubtful.
 
         Raises:
             Refusal: E_METRIC_SHAPE, E_METRIC_NONFINITE, E_EMPTY_MASK or E_METRIC_RANGE.
         """
-        del spacing_mm  # no score of today's profiles measures lengths
         measured = self.measurement(*checked(prediction, reference, mask))
         scores = {name: float(measured.scores[name]) for name in self.columns}
         return Measured(scores, measured.remarks)
@@ -61,11 +58,9 @@ class Profile:
         prediction: Array,
         reference: Array,
         mask: Array,
-        *,
-        spacing_mm: Sequence[float] | Floats = (1.0, 1.0, 1.0),
     ) -> dict[str, float]:
         """Return the scores alone, by column; see `measure`."""
-        return dict(self.measure(prediction, reference, mask, spacing_mm=spacing_mm).scores)
+        return dict(self.measure(prediction, reference, mask).scores)
 
 
 def profile_named(name: str) -> Profile:

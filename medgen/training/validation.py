@@ -84,9 +84,7 @@ class Validation:
                 truth, mask = self._truth(volumes, answer)
             except Refusal as error:
                 raise error.at(case=row.case) from None
-            rows[row.case] = dict(
-                self._profile.score(answer.data, truth, mask, spacing_mm=answer.grid.spacing_mm)
-            )
+            rows[row.case] = dict(self._profile.score(answer.data, truth, mask))
             spreads.append(relative_spread(answer.data[mask], truth[mask]))
             if previews is not None and index < PREVIEWS:
                 source = volumes[self._config.roles.source.columns[0]]

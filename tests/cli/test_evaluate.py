@@ -1,3 +1,4 @@
+import hashlib
 import json
 from pathlib import Path
 
@@ -60,7 +61,7 @@ def test_a_table_and_json(cohort: Path, capsys: pytest.CaptureFixture[str]) -> N
     shown = capsys.readouterr()
     summary = json.loads(shown.out)
     assert summary["headline"]["scores"]["mae"]["mean"] == pytest.approx(10.0)
-    assert summary["cases"]["a"]["patient"] == "a"
+    assert summary["cases"]["a"]["patient"] == hashlib.sha256(b"a").hexdigest()[:8]
     assert "case b" in shown.err
     assert str(cohort) not in shown.out
 

@@ -6,10 +6,13 @@ from pathlib import Path
 import pytest
 
 from medgen.evaluation import compare, match_table, score_case
+from medgen.evaluation.scoring import pseudonym
 from medgen.evaluation.summary import scores_csv, summary_json
 from medgen.files import write_json, write_text
 from medgen.metrics import PROFILES
 from medgen.problems import ConfigurationError
+
+P1 = pseudonym("p1")
 
 
 @pytest.fixture
@@ -74,8 +77,8 @@ def edit(report: Path, change: Callable[[str], str], name: str = "scores.csv") -
 
 
 def test_cases_in_one_report_or_seen_in_training_are_left_out_and_listed(reports: Path) -> None:
-    edit(reports / "report_prediction", lambda text: text.replace("c1,p1", "extra,p1"))
-    edit(reports / "report_better", lambda text: text.replace("c2,p1,,", "c2,p1,true,"))
+    edit(reports / "report_prediction", lambda text: text.replace("c1,", "extra,"))
+    edit(reports / "report_better", lambda text: text.replace(f"c2,{P1},,", f"c2,{P1},true,"))
     found = compare(reports / "report_prediction", reports / "report_better", reports / "out")
     assert found.summary["only_in_first"] == ["extra"]
     assert found.summary["only_in_second"] == ["c1"]
@@ -121,7 +124,7 @@ def test_an_earlier_comparison_is_kept_unless_asked(reports: Path) -> None:
         ("summary.json", lambda text: text.replace('"medgen evaluation"', '"other"')),
         ("summary.json", lambda text: text.replace('"name": "synthrad2023"', '"name": "no"')),
         ("scores.csv", lambda text: text.replace("mae", "eam")),
-        ("scores.csv", lambda text: text.replace("c1,p1,,", "c1,p1,,not a number,")),
+        ("scores.csv", lambda text: text.replace(f"c1,{P1},,", f"c1,{P1},,not a number,")),
     ],
 )
 def test_a_damaged_report_is_refused(

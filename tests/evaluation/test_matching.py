@@ -98,3 +98,24 @@ def test_long_lists_are_cut() -> None:
 
 def test_names_lose_their_extension(cohort: Path) -> None:
     assert list(volumes_by_name(cohort / "mask", "mask")) == ["c1", "c2", "c3", "c4"]
+
+
+def test_file_names_that_cannot_be_case_ids_are_refused_without_repeating_them(
+    cohort: Path,
+) -> None:
+    for role in ("prediction", "reference"):
+        (volume,) = (cohort / role).glob("c1.*")
+        name = "".join(volume.suffixes)
+        volume.rename(volume.with_name(f"DOE JANE{name}"))
+    with pytest.raises(ConfigurationError, match="E_CASE_NAME") as caught:
+        match_paths(cohort / "prediction", cohort / "reference")
+    assert "JANE" not in str(caught.value)
+
+
+def test_a_single_file_may_have_any_name(cohort: Path) -> None:
+    volumes = []
+    for role in ("prediction", "reference"):
+        (volume,) = (cohort / role).glob("c1.*")
+        volumes.append(volume.rename(volume.with_name("DOE JANE" + "".join(volume.suffixes))))
+    matched = match_paths(*volumes)
+    assert [case.name for case in matched.cases] == ["case"]

@@ -188,3 +188,14 @@ def test_no_message_names_a_path(cohort: Path) -> None:
     with pytest.raises(Refusal) as refused:
         load(case_of(cohort), HU)
     assert str(cohort) not in str(refused.value)
+
+
+def test_a_mask_holds_nothing_beyond_its_own_field_of_view(
+    cohort: Path, write: Callable[..., Path]
+) -> None:
+    half = np.ones_like(load(case_of(cohort), HU).mask)[:, :, :9]
+    write("mask/c1.nii.gz", half, dtype="uint8")
+    _, triplet = score_case(case_of(cohort), HU, match_grid=True)
+    assert triplet is not None
+    assert triplet.mask[:, :, :9].all()
+    assert not triplet.mask[:, :, 9:].any()

@@ -22,7 +22,7 @@ def case() -> list[np.ndarray]:
 @pytest.mark.parametrize("name", list(PROFILES))
 def test_every_profile_scores_its_columns(name: str, case: list[np.ndarray]) -> None:
     profile = PROFILES[name]
-    scores = profile.score(*case, spacing_mm=(2.0, 2.0, 2.0))
+    scores = profile.score(*case)
     assert tuple(scores) == profile.columns
     assert all(type(value) is float for value in scores.values())
     assert all(profile.column(column).definition for column in profile.columns)
