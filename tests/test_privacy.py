@@ -98,6 +98,15 @@ def test_nothing_written_names_the_patient(
     )
     evaluate = ["evaluate", "--prediction", out / "ct", "--data", table, "--column", "ct"]
     assert verb(*evaluate, "--output", out / "report") == Exit.OK
+    assert verb(*evaluate, "--output", hospital / "report DOE^JANE") == Exit.OK
+    compare = ["compare", hospital / "report DOE^JANE", out / "report"]
+    # The test split is one case that training never saw, so there is a pair to compare.
+    assert verb(*compare, "--output", out / "comparison") == Exit.OK
+    by_name = ["evaluate", "--prediction", hospital, "--reference", hospital]
+    assert verb(*by_name, "--output", out / "by_name") == Exit.USAGE
+    one = hospital / "DOE^JANE_0_ct.nii.gz"
+    single = ["evaluate", "--prediction", one, "--reference", one, "--mask", one]
+    assert verb(*single, "--output", out / "single") == Exit.OK
     (hospital / "DOE^JANE_1_ct.nii.gz").unlink()
     assert verb(*train, "--run", out / "second") == Exit.USAGE
     assert verb("info", out / "run") == Exit.OK
