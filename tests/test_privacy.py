@@ -100,7 +100,6 @@ def test_nothing_written_names_the_patient(
     assert verb(*evaluate, "--output", out / "report") == Exit.OK
     assert verb(*evaluate, "--output", hospital / "report DOE^JANE") == Exit.OK
     compare = ["compare", hospital / "report DOE^JANE", out / "report"]
-    # The test split is one case that training never saw, so there is a pair to compare.
     assert verb(*compare, "--output", out / "comparison") == Exit.OK
     by_name = ["evaluate", "--prediction", hospital, "--reference", hospital]
     assert verb(*by_name, "--output", out / "by_name") == Exit.USAGE

@@ -42,7 +42,8 @@ def match_paths(prediction: Path, reference: Path, mask: Path | None = None) -> 
 
     Raises:
         NothingFound: where a side holds no volume.
-        ConfigurationError: E_UNMATCHED or E_DUPLICATE_CASE, naming the cases on both sides.
+        ConfigurationError: E_UNMATCHED or E_DUPLICATE_CASE, naming the cases on both sides, or
+            E_CASE_NAME, naming no file.
     """
     predictions = volumes_by_name(prediction, "prediction")
     references = volumes_by_name(reference, "reference")

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from medgen.data.rows import CASE_ID
 from medgen.evaluation.summary import KIND, LEADING, SCORES, SUMMARY, TRAILING
 from medgen.metrics import PROFILES, Profile
 from medgen.problems import ConfigurationError, Problem
@@ -30,7 +31,7 @@ class Report:
     """An evaluation as it lies on the disk: its profile and its scored cases."""
 
     name: str
-    """The folder's own name."""
+    """The folder's own name; empty where it could not be a case id and may name a patient."""
     profile: Profile
     version: str
     mask: str
@@ -54,9 +55,9 @@ def read_report(folder: Path, label: str) -> Report:
     entries = _entries(folder, label, profile, cases if isinstance(cases, dict) else {})
     versions = summary.get("versions")
     version = versions.get("medgen") if isinstance(versions, dict) else None
-    return Report(
-        folder.resolve().name, profile, str(version or "unknown"), str(summary.get("mask")), entries
-    )
+    own = folder.resolve().name
+    shown = own if CASE_ID.fullmatch(own) else ""
+    return Report(shown, profile, str(version or "unknown"), str(summary.get("mask")), entries)
 
 
 def _summary(folder: Path, label: str) -> dict[str, Any]:

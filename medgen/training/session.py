@@ -175,9 +175,12 @@ def train(
             device=session.device,
             precision=session.precision,
         )
-        if not loop.position.finished:
-            loop.run(validation, progress)
-        write_card(folder, config, session.statistics)
+        try:
+            if not loop.position.finished:
+                loop.run(validation, progress)
+        finally:
+            # Weights that can be converted with have a card, whatever stopped the training.
+            write_card(folder, config, session.statistics)
     return Outcome(
         loop.position.step,
         loop.position.best_step,

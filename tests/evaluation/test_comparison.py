@@ -135,3 +135,14 @@ def test_a_damaged_report_is_refused(
         compare(reports / "report_prediction", reports / "report_better", reports / "out")
     with pytest.raises(ConfigurationError, match="E_REPORT"):
         compare(reports / "nowhere", reports / "report_prediction", reports / "out")
+
+
+def test_a_folder_that_may_name_a_patient_is_not_named(reports: Path) -> None:
+    named = (reports / "report_prediction").rename(reports / "DOE^JANE")
+    found = compare(named, reports / "report_better", reports / "out")
+    assert (found.summary["first"]["name"], found.summary["second"]["name"]) == (
+        "",
+        "report_better",
+    )
+    for path in (reports / "out").iterdir():
+        assert "DOE^JANE" not in path.read_text(encoding="utf-8")

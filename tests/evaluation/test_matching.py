@@ -110,6 +110,7 @@ def test_file_names_that_cannot_be_case_ids_are_refused_without_repeating_them(
     with pytest.raises(ConfigurationError, match="E_CASE_NAME") as caught:
         match_paths(cohort / "prediction", cohort / "reference")
     assert "JANE" not in str(caught.value)
+    assert "#1" in str(caught.value)
 
 
 def test_a_single_file_may_have_any_name(cohort: Path) -> None:

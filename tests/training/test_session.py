@@ -134,8 +134,9 @@ def test_a_diverging_training_is_stopped_and_leaves_the_last_state(
     session.batches.batch = poisoned  # type: ignore[method-assign]
     with pytest.raises(GuardStop):
         train(session, tmp_path / "run")
-    state = load_file(RunFolder(tmp_path / "run").state)
-    assert all(torch.isfinite(tensor).all() for tensor in state.values())
+    folder = RunFolder(tmp_path / "run")
+    assert all(torch.isfinite(tensor).all() for tensor in load_file(folder.state).values())
+    assert "Model card" in folder.card.read_text(encoding="utf-8")
 
 
 def test_unknown_profile_and_score_are_refused_before_any_work(
