@@ -97,7 +97,7 @@ def pseudonym(patient: str) -> str:
     group one patient's cases, in two reports alike; they are no protection against somebody who
     can guess the identifier.
     """
-    return hashlib.sha256(patient.encode()).hexdigest()[:8]
+    return hashlib.sha256(patient.casefold().encode()).hexdigest()[:8]
 
 
 def read_sidecar(prediction: Path) -> Sidecar:
