@@ -90,7 +90,9 @@ def test_a_linear_ramp_is_reproduced(grids: Grids, data: st.DataObject, order: i
 def test_agrees_with_simpleitk(
     grids: Grids, random_values: Values, data: st.DataObject, order: int
 ) -> None:
-    source, other = (data.draw(grids(sheared=False, low=6)) for _ in range(2))
+    drawn = [data.draw(grids(sheared=False, low=6)) for _ in range(2)]
+    # ITK inverts directions by an SVD that fails on subnormal entries; ours needs no such care.
+    source, other = (Grid(g.shape, np.where(np.abs(g.affine) < 1e-9, 0, g.affine)) for g in drawn)
     affine = other.affine.copy()
     affine[:3, 3] += source.corners().mean(axis=0) - other.corners().mean(axis=0)
     destination = Grid(other.shape, affine)
