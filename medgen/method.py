@@ -61,7 +61,7 @@ class Answer:
     source: str
     """The role whose image goes in."""
     target: str
-    """The role whose intensity scale decodes what comes out."""
+    """The role whose intensity scale, or whose classes, decode what comes out."""
 
 
 @dataclass(frozen=True)
@@ -84,6 +84,8 @@ class Setting:
     source_channels: int
     target_channels: int
     head: Head
+    classes: int = 0
+    """Classes of the label role, the background included; 0 where there is no label role."""
 
 
 class Method(nn.Module, ABC):
@@ -131,7 +133,11 @@ class Method(nn.Module, ABC):
 
     @abstractmethod
     def infer(self, source: Tensor, answer: str = "forward") -> Tensor:
-        """Answer an encoded source (B, C, X, Y, Z) by a fresh fp32 tensor, less the margin."""
+        """Answer an encoded source (B, C, X, Y, Z) by a fresh fp32 tensor, less the margin.
+
+        An image answer is encoded by the target's scale; a labels answer holds a probability per
+        class (B, classes, X, Y, Z), the background first, which sum to one.
+        """
 
     def diagnose(self, batch: Batch) -> Mapping[str, float]:
         """Return label-free health figures on fixed validation patches."""

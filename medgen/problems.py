@@ -6,9 +6,12 @@ headers contain patients' names. The command line may add a path on the terminal
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from enum import IntEnum
+from pathlib import Path
+from types import TracebackType
 
 
 class Exit(IntEnum):
@@ -99,3 +102,28 @@ class Interrupted(MedgenError):
     """The user or the system asked to stop; the work can be resumed."""
 
     exit_code = Exit.INTERRUPTED
+
+
+def problems_of(error: Exception, case: str) -> tuple[Problem, ...]:
+    """Return the coded problems of whatever a case ended with.
+
+    The messages of strangers are dropped: they may hold paths.
+    """
+    if isinstance(error, MedgenError):
+        return error.at(case=case).problems
+    if isinstance(error, MemoryError) or "allocate memory" in str(error):
+        advice = "free memory, or use a machine with more of it"
+        return (Problem("E_OUT_OF_MEMORY", "the memory does not suffice", advice, case),)
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return (Problem("E_DISK_FULL", "the disk is full", "free space, then run again", case),)
+    message = f"internal error: {type(error).__name__}{_place(error.__traceback__)}"
+    return (Problem("E_INTERNAL", message, "please report it", case),)
+
+
+def _place(trace: TracebackType | None) -> str:
+    """Return the innermost line, without its folder."""
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    if trace is None:
+        return ""
+    return f" at line {trace.tb_lineno} of {Path(trace.tb_frame.f_code.co_filename).name}"

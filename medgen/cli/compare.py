@@ -12,6 +12,9 @@ from medgen.cli.terminal import Terminal
 if TYPE_CHECKING:
     from medgen.evaluation.differences import Difference
 
+SHOWN = 30
+"""Scores on the terminal: segmentations have one for each class and score."""
+
 
 def compare(
     context: typer.Context,
@@ -43,8 +46,10 @@ def compare(
         if cases:
             terminal.note(f"medgen: left out, {reason}: {', '.join(cases)}")
     columns = ["score", "first", "second", "difference", "95% interval", "p", "p (Holm)"]
-    rows = [_row(difference) for difference in found.differences]
+    rows = [_row(difference) for difference in found.differences[:SHOWN]]
     terminal.table([*columns, "better:equal:worse"], rows)
+    if len(found.differences) > SHOWN:
+        terminal.say(f"and {len(found.differences) - SHOWN} more scores in the report")
     terminal.say(f"\n{found.summary['cases']} cases of {found.summary['patients']} patients")
     terminal.say(found.summary["caution"])
     terminal.say(f"report: {found.page}")

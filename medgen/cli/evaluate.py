@@ -13,6 +13,7 @@ from medgen.problems import ConfigurationError, Problem
 
 if TYPE_CHECKING:
     from medgen.evaluation import Evaluation, Matched, Scored
+    from medgen.metrics import Profile
 
 
 def evaluate(
@@ -26,7 +27,7 @@ def evaluate(
     ] = None,
     mask: Annotated[
         Path | None,
-        typer.Option("--mask", help="Where to score; without it, in the reference's outline."),
+        typer.Option("--mask", help="Where to score; else the outline, or everywhere (labels)."),
     ] = None,
     data: Annotated[
         Path | None, typer.Option("--data", help="A table of cases, instead of --reference.")
@@ -38,10 +39,11 @@ def evaluate(
         str | None, typer.Option("--mask-column", help="The table's column of masks.")
     ] = None,
     split: Annotated[
-        str | None, typer.Option("--split", help="Only these cases of the table, e.g. test.")
+        str | None,
+        typer.Option("--split", help="Only these of the table's column split, e.g. test."),
     ] = None,
     profile: Annotated[
-        str, typer.Option("--profile", help="hu, synthrad2023, synthrad2025 or mr.")
+        str, typer.Option("--profile", help="hu, synthrad2023, synthrad2025, mr or segmentation.")
     ] = "hu",
     match_grid: Annotated[
         bool,
@@ -71,7 +73,7 @@ def evaluate(
     else:
         assert reference is not None
         matched = match_paths(prediction, reference, mask)
-    _say_matching(terminal, matched)
+    _say_matching(terminal, matched, chosen)
     with terminal.progress("evaluate", total=len(matched.cases)) as bar:
 
         def done(scored: Scored) -> None:
@@ -123,15 +125,18 @@ def _usage(
     return problems
 
 
-def _say_matching(terminal: Terminal, matched: Matched) -> None:
+def _say_matching(terminal: Terminal, matched: Matched, profile: Profile) -> None:
     """Say what is scored, and what is missing."""
-    terminal.note(f"medgen: {len(matched.cases)} predictions; mask: {matched.mask_source}")
+    mask = matched.scored_in(profile)
+    terminal.note(f"medgen: {len(matched.cases)} predictions; mask: {mask}")
     if matched.without_prediction:
         terminal.note(f"medgen: {len(matched.without_prediction)} references have no prediction")
 
 
 def _warn(terminal: Terminal, found: Evaluation) -> None:
     """Print each failure, and each remark once with its cases."""
+    for remark in found.summary.get("labels", {}).get("remarks", ()):
+        terminal.warn(remark)
     for result in found.failed:
         for problem in result.problems:
             terminal.problem(problem)
@@ -152,14 +157,30 @@ def _say(terminal: Terminal, found: Evaluation) -> None:
             continue
         if title:
             terminal.say(f"\n{title}, left out of the headline:")
-        rows = [_row(name, scores) for name, scores in block["scores"].items()]
+        rows = [_row(each.name, block["scores"][each.name]) for each in found.profile.overall]
         terminal.table(["score", "mean", "95% interval", "sd", "median", "cases"], rows)
+        if found.profile.classes:
+            terminal.say("\nmeans by class:")
+            terminal.table(*_by_class(found.profile, block["scores"]))
     if found.summary["headline"] is None:
         terminal.warn("every scored case was seen in training: there is no headline")
     terminal.say(f"\nreport: {found.report}")
 
 
+def _by_class(profile: Profile, scores: dict[str, Any]) -> tuple[list[str], list[list[object]]]:
+    """Return the heads and the rows of the table of classes."""
+    judged = [column for column in profile.overall if column.better is not None]
+    rows = [
+        [name, *(scores[f"{column.name}_{name}"]["mean"] for column in judged)]
+        for name in profile.classes
+    ]
+    return ["class", *(column.name for column in judged)], rows
+
+
 def _row(name: str, scores: dict[str, Any]) -> list[object]:
     low, high = scores["ci95"]
     interval = f"{low:.4g} to {high:.4g}" if low is not None else ""
-    return [name, scores["mean"], interval, scores["sd"], scores["median"], scores["cases"]]
+    cases = scores["cases"]
+    if scores["infinite"]:
+        cases = f"{cases} and {scores['infinite']} infinite"
+    return [name, scores["mean"], interval, scores["sd"], scores["median"], cases]

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import errno
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import TracebackType
 from typing import Literal
 
 import torch
 
-from medgen.problems import Exit, MedgenError, Problem
+from medgen import problems
+from medgen.problems import Exit, Problem
 
 
 @dataclass(frozen=True)
@@ -81,25 +80,8 @@ class Watch:
 
 
 def problems_of(error: Exception, case: str) -> tuple[Problem, ...]:
-    """Return the coded problems of whatever a case ended with.
-
-    The messages of strangers are dropped: they may hold paths.
-    """
-    if isinstance(error, MedgenError):
-        return error.at(case=case).problems
-    if isinstance(error, MemoryError | torch.OutOfMemoryError) or "allocate memory" in str(error):
+    """Return the coded problems of whatever a case ended with; a device's memory counts too."""
+    if isinstance(error, torch.OutOfMemoryError):
         advice = "free memory, or use --device cpu"
         return (Problem("E_OUT_OF_MEMORY", "the memory does not suffice", advice, case),)
-    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return (Problem("E_DISK_FULL", "the disk is full", "free space, then run again", case),)
-    message = f"internal error: {type(error).__name__}{_place(error.__traceback__)}"
-    return (Problem("E_INTERNAL", message, "please report it", case),)
-
-
-def _place(trace: TracebackType | None) -> str:
-    """Return the innermost line, without its folder."""
-    while trace is not None and trace.tb_next is not None:
-        trace = trace.tb_next
-    if trace is None:
-        return ""
-    return f" at line {trace.tb_lineno} of {Path(trace.tb_frame.f_code.co_filename).name}"
+    return problems.problems_of(error, case)

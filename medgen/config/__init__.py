@@ -7,6 +7,7 @@ class name or an expression.
 
 from medgen.config.reading import parse_config, read_config, shipped_configs, validate_block
 from medgen.config.schema import (
+    BACKGROUND,
     Augmentation,
     BestBy,
     CohortScale,
@@ -32,6 +33,7 @@ from medgen.config.schema import (
 )
 
 __all__ = [
+    "BACKGROUND",
     "Augmentation",
     "BestBy",
     "CohortScale",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from typing import Annotated, Any, Literal
 
@@ -62,6 +63,24 @@ class Roles(Strict):
         named = [c for role in (self.source, self.target, self.label) if role for c in role.columns]
         named += [] if self.mask == "auto" else [self.mask]
         return tuple(dict.fromkeys(named))
+
+
+BACKGROUND = "background"
+"""The class name under which `labels` lists values to be taken for background."""
+
+_SIDED = re.compile(r"(?i)(?<![a-z])(left|right|lh|rh)(?![a-z])")
+_ClassName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_ -]{0,39}$")]
+_LabelValue = Annotated[Whole, Field(ge=0, le=255)]
+
+
+def _one_value_is_a_list(value: Any) -> Any:
+    return value if isinstance(value, list | tuple) else [value]
+
+
+LabelValues = Annotated[
+    tuple[_LabelValue, ...], Field(min_length=1), BeforeValidator(_one_value_is_a_list)
+]
+"""The values of one class; several are merged, and the first is what an answer holds."""
 
 
 class Split(Strict):
@@ -171,6 +190,9 @@ class TrainConfig(Strict):
     batch_size: Annotated[Whole, Field(gt=0)] = 2
     patch: tuple[Voxels, Voxels, Voxels] = (64, 64, 64)
     inside_mask: Fraction = 0.9
+    """Share of patches centred in the mask."""
+    foreground: Fraction = 0.5
+    """Share of patches centred on a labelled voxel, every class as often; only with labels."""
     augment: Augmentation = Augmentation()
     decay_from: Fraction = 0.5
     gradient_clip: Annotated[Number, Field(ge=0.0)] = 1.0
@@ -191,6 +213,8 @@ class ConvertConfig(Strict):
     interpolation: Literal["linear", "spline"] = "linear"
     fill_outside_body: bool = True
     """Give voxels beyond the source's (slightly dilated) body the answer's background."""
+    keep_largest: tuple[str, ...] = ()
+    """Classes of which only the largest connected part is kept: organs, not lesions."""
 
 
 class Config(Strict):
@@ -200,14 +224,16 @@ class Config(Strict):
     split: Split = Split()
     preprocessing: PreprocessingConfig = PreprocessingConfig()
     intensity: Mapping[str, Scale]
+    labels: Mapping[_ClassName, LabelValues] = {}
+    """The classes of the label role by name; `background` may list values that count as such."""
     method: str
     methods: Mapping[str, Mapping[str, Any]] = {}
     train: TrainConfig = TrainConfig()
     convert: ConvertConfig = ConvertConfig()
 
     @model_validator(mode="after")
-    def _scales_can_be_computed(self) -> Config:
-        faults = list(self._scale_faults())
+    def _parts_fit_together(self) -> Config:
+        faults = [*self._scale_faults(), *self._label_faults()]
         if faults:
             raise ValueError("\n".join(faults))
         return self
@@ -234,6 +260,36 @@ class Config(Strict):
                 self.intensity.get(scale.column), SharedScale
             ):
                 yield f"intensity.{column}: shares with {scale.column!r}, which has no own scale"
+
+    def _label_faults(self) -> Iterator[str]:
+        """Name what is wrong with the classes."""
+        classes = {name: values for name, values in self.labels.items() if name != BACKGROUND}
+        sides = sorted(name for name in classes if _SIDED.search(name))
+        if sides and 0 in self.train.augment.flip_axes:
+            yield (
+                f"train.augment.flip_axes: {sides[0]!r} has a side, and axis 0 is mirrored in "
+                "training; write `augment: {flip_axes: []}`"
+            )
+        for name in self.convert.keep_largest:
+            if name not in classes:
+                yield f"convert.keep_largest: {name!r} is not one of `labels`"
+        if self.roles.label is None:
+            if self.labels:
+                yield "labels: there is no label role; add `label: [COLUMN]` under roles"
+            return
+        if len(self.roles.label.columns) > 1:
+            yield "roles.label: give one column; its values tell the classes apart"
+        if not classes:
+            yield "labels: name the classes of the label column, e.g. `labels: {lesion: 1}`"
+        if any(0 in values for values in classes.values()):
+            yield "labels: 0 is the background; a class cannot have it"
+        owners: dict[int, list[str]] = {}
+        for name, values in self.labels.items():
+            for value in dict.fromkeys(values):
+                owners.setdefault(value, []).append(name)
+        for value, names in owners.items():
+            if len(names) > 1:
+                yield f"labels: value {value} belongs to {' and '.join(names)}"
 
     def as_json(self) -> dict[str, Any]:
         """Return the configuration as plain JSON values, complete with its defaults."""

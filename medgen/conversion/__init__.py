@@ -1,7 +1,7 @@
 """Conversion: a case in memory, and a case on disk."""
 
 from medgen.conversion.blending import blend
-from medgen.conversion.converter import Converted, Converter
+from medgen.conversion.converter import WINDOWS_AT_ONCE, Converted, Converter
 from medgen.conversion.file import (
     Provenance,
     Record,
@@ -14,6 +14,7 @@ from medgen.conversion.file import (
 from medgen.conversion.tiling import Tiling, plan_tiling
 
 __all__ = [
+    "WINDOWS_AT_ONCE",
     "Converted",
     "Converter",
     "Provenance",

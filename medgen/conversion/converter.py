@@ -15,10 +15,11 @@ from torch import Tensor
 
 from medgen.config import ConvertConfig
 from medgen.conversion.blending import blend
+from medgen.conversion.decoding import Decoder, ImageDecoder, Keep, LabelsDecoder
 from medgen.conversion.tiling import Tiling, plan_tiling
-from medgen.data import Codec, PreparedSource, Preprocessing, with_rim
+from medgen.data import PreparedSource, Preprocessing, with_rim
 from medgen.method import Answer, Method
-from medgen.problems import ConfigurationError, Problem, Refusal
+from medgen.problems import ConfigurationError, Problem
 from medgen.volumes import Volume
 
 BODY_FRACTIONS = (0.02, 0.95)
@@ -39,7 +40,7 @@ class Converted:
     """An answer, and what is worth knowing about how it came to be."""
 
     volume: Volume
-    """The answer on the first source column's native grid, float32, in its unit."""
+    """The answer on the first source column's native grid: float32 in its unit, or uint8 labels."""
     facts: Mapping[str, Any]
     """Plain JSON values: windows, seconds, spacing, clipped voxels, warnings, ..."""
 
@@ -80,11 +81,22 @@ class Converter:
             advice = f"known: {', '.join(known)}"
             raise ConfigurationError(Problem("E_ANSWER", f"there is no answer {name!r}", advice))
         answer = known[name]
-        columns = self.preprocessing.target_columns
-        if answer.kind != "image" or answer.source != "source" or len(columns) != 1:
-            message = f"answer {name!r} is not an image of one column made from the source"
-            raise ConfigurationError(Problem("E_ANSWER", message, "convert image answers only"))
+        whole = {
+            "image": answer.target == "target" and len(self.preprocessing.target_columns) == 1,
+            "labels": answer.target == "label" and self.preprocessing.classes.count > 1,
+        }
+        if answer.source != "source" or not whole.get(answer.kind, False):
+            message = f"answer {name!r} is neither an image of one column nor a label map"
+            raise ConfigurationError(Problem("E_ANSWER", message, "convert one of the others"))
         return name, answer
+
+    def _decoder(self, answer: Answer, prepared: PreparedSource) -> Decoder:
+        if answer.kind == "labels":
+            return LabelsDecoder(
+                self.preprocessing, self.preprocessing.classes, self.settings.keep_largest
+            )
+        (codec,) = prepared.target_codecs.values()
+        return ImageDecoder(self.preprocessing, codec)
 
     def __call__(
         self,
@@ -104,42 +116,39 @@ class Converter:
             ConfigurationError: the answer or the window cannot be had from this method.
             Refusal: the volumes cannot be prepared, or the method's answer is not finite.
         """
-        name, _ = self.answer_of(answer)
+        name, wanted = self.answer_of(answer)
         if self.method.training:
             raise ValueError("the method to convert with is in training mode")
         seconds: dict[str, float] = {}
         with _timed(seconds, "prepare"):
             prepared = self.preprocessing.prepare_source(volumes)
-            (codec,) = prepared.target_codecs.values()
+            decoder = self._decoder(wanted, prepared)
             keep = self._keep(prepared)
             tiling = self._tiling(prepared)
         with _timed(seconds, "infer"):
-            encoded, skipped = self._infer(prepared, tiling, name, codec, keep, progress)
+            background = decoder.background
+            encoded, skipped = self._infer(prepared, tiling, name, background, keep, progress)
         with _timed(seconds, "restore"):
-            values, clipped = _decode_image(encoded, codec, keep)
-            data = self.preprocessing.restore(values, prepared, background=codec.background)
-            if codec.clip:  # a spline overshoots at edges
-                np.clip(data, codec.low, codec.high, out=data)
+            data, decoded = decoder.decode(encoded.numpy(), keep, prepared)
         body_fraction = float(prepared.body_native.mean())
         facts = {
             "answer": name,
-            "unit": codec.unit,
-            "background": codec.background,
+            "unit": decoder.unit,
+            **decoded,
             "window": list(tiling.window),
             "windows": len(tiling) - skipped,
             "windows_skipped": skipped,
             "spacing_mm": [round(float(mm), 6) for mm in prepared.native.spacing_mm],
             "run_spacing_mm": [round(float(mm), 6) for mm in prepared.grid.spacing_mm],
             "body_fraction": round(body_fraction, 4),
-            "clipped_voxels": clipped,
             "device": self.device.type,
             "precision": self.precision,
             "seconds": {phase: round(duration, 3) for phase, duration in seconds.items()},
             "warnings": [*prepared.warnings, *_doubts(prepared, body_fraction)],
         }
-        return Converted(Volume(data, prepared.native, codec.unit), facts)
+        return Converted(Volume(data, prepared.native, decoder.unit), facts)
 
-    def _keep(self, prepared: PreparedSource) -> NDArray[np.bool_] | None:
+    def _keep(self, prepared: PreparedSource) -> Keep:
         """Return the voxels (X, Y, Z) to answer; the others become background. None: all."""
         if not self.settings.fill_outside_body:
             return None
@@ -161,18 +170,17 @@ class Converter:
         prepared: PreparedSource,
         tiling: Tiling,
         answer: str,
-        codec: Codec,
-        keep: NDArray[np.bool_] | None,
+        background: NDArray[np.float32],
+        keep: Keep,
         progress: Progress | None,
     ) -> tuple[Tensor, int]:
-        """Return the encoded answer (1, X, Y, Z) in fp32 on the CPU, and the windows skipped."""
+        """Return the encoded answer (K, X, Y, Z) in fp32 on the CPU, and the windows skipped."""
 
         def predict(windows: Tensor) -> Tensor:
             if windows.device.type == "cuda":
                 windows = windows.contiguous(memory_format=torch.channels_last_3d)
             return self.method.infer(windows, answer)
 
-        background = codec.encode(np.full(1, codec.background, dtype=np.float32))
         # no_grad, not inference_mode: a latent search needs gradients and switches them on itself.
         with (
             torch.no_grad(),
@@ -192,28 +200,6 @@ class Converter:
                 progress=progress,
             )
         return encoded.cpu(), skipped
-
-
-def _decode_image(
-    encoded: Tensor, codec: Codec, keep: NDArray[np.bool_] | None
-) -> tuple[NDArray[np.float32], int]:
-    """Return physical values (X, Y, Z), background outside `keep`, and how many were clipped."""
-    values = np.asarray(codec.decode(encoded[0].numpy()), dtype=np.float32)
-    wrong = int(values.size - np.isfinite(values).sum())
-    if wrong:
-        message = f"{wrong} of {values.size} values of the answer are not finite"
-        advice = "check the run's validation scores; with train.precision bf16, try fp32"
-        raise Refusal(Problem("E_ANSWER_NOT_FINITE", message, advice))
-    if keep is not None:
-        values = np.where(keep, values, np.float32(codec.background))
-    if not codec.clip:
-        return values, 0
-    # Rounding in the codec is no clipping: a millionth of the window is allowed.
-    slack = 1e-6 * (codec.high - codec.low)
-    beyond = (values < codec.low - slack) | (values > codec.high + slack)
-    return np.clip(values, codec.low, codec.high), int(
-        np.count_nonzero(beyond if keep is None else beyond & keep)
-    )
 
 
 def _doubts(prepared: PreparedSource, body_fraction: float) -> list[str]:

@@ -12,11 +12,16 @@ import torch
 
 import medgen
 from medgen.conversion.converter import Converted, Converter, Progress
+from medgen.conversion.decoding import UNIT_OF_LABELS
 from medgen.files import sha256_of_json, write_json
 from medgen.problems import MedgenError
 from medgen.volumes import Volume, open_volume, volume_name, write_volume
 
 NOTICE = "research use only: not a medical device, not for diagnosis or treatment"
+
+
+DTYPES: Mapping[str, Literal["int16", "uint8"]] = {"HU": "int16", UNIT_OF_LABELS.upper(): "uint8"}
+"""How units of whole numbers are written; everything else is float32."""
 
 
 @dataclass(frozen=True)
@@ -56,7 +61,7 @@ def convert_files(
     Args:
         converter: the model at work.
         inputs: the files by source column.
-        output: the volume to write, int16 where the unit is HU, else float32.
+        output: the volume to write, int16 where the unit is HU, uint8 for labels, else float32.
         provenance: what the sidecar says of the model.
         answer: which of the method's answers; the first where left out.
         nan_to: the value that non-finite source voxels take; refused where left out.
@@ -101,8 +106,8 @@ def write_converted(
     facts = dict(converted.facts)
     sidecar = sidecar_of(output)
     sidecar.unlink(missing_ok=True)
-    whole = converted.volume.unit.upper() == "HU"
-    dtype: Literal["int16", "float32"] = "int16" if whole else "float32"
+    dtype: Literal["int16", "uint8", "float32"] = "float32"
+    dtype = DTYPES.get(converted.volume.unit.upper(), dtype)
     written = write_volume(output, converted.volume, dtype=dtype)
     digests = {column: volume.digest for column, volume in volumes.items()}
     clipped = int(facts.pop("clipped_voxels")) + written.clipped_voxels

@@ -2,6 +2,7 @@
 
 from medgen.data.batches import Batches, Group
 from medgen.data.cache import KEYS, Cache
+from medgen.data.classes import Classes
 from medgen.data.cohort import fit_statistics, prepare_cohort
 from medgen.data.entries import CachedCase
 from medgen.data.intensity import Codec, fit_cohort, measure
@@ -10,6 +11,7 @@ from medgen.data.prefetch import prefetch
 from medgen.data.prepared import PreparedCase, PreparedSource
 from medgen.data.preprocessing import Preprocessing
 from medgen.data.rows import Row, Table
+from medgen.data.spelling import same_spelling
 from medgen.data.splits import assign_splits
 from medgen.data.table import read_table
 
@@ -18,6 +20,7 @@ __all__ = [
     "Batches",
     "Cache",
     "CachedCase",
+    "Classes",
     "Codec",
     "Group",
     "PreparedCase",
@@ -34,5 +37,6 @@ __all__ = [
     "prefetch",
     "prepare_cohort",
     "read_table",
+    "same_spelling",
     "with_rim",
 ]

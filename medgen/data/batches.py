@@ -34,8 +34,11 @@ class Batches:
     """Random patches of one or more groups, zipped.
 
     Each group walks through its cases in shuffled rounds. A patch is centred in the mask with
-    probability `inside_mask`, else anywhere; every key arrives with `margin` more voxels of real
-    context on each side. Raises ValueError where a group is empty or a case lacks one of its keys.
+    probability `inside_mask`, else anywhere; where the group reads a label, first with probability
+    `foreground` on a voxel of a class that is drawn evenly among those the case has. Every key
+    arrives with `margin` more voxels of real context on each side.
+
+    Raises ValueError where a group is empty or a case lacks one of its keys.
     """
 
     def __init__(
@@ -46,6 +49,7 @@ class Batches:
         margin: int = 0,
         batch_size: int,
         inside_mask: float = 0.9,
+        foreground: float = 0.5,
         augment: Augmentation | None = None,
         seed: int = 0,
     ) -> None:
@@ -54,6 +58,7 @@ class Batches:
         self._size: Size = (patch[0] + 2 * margin, patch[1] + 2 * margin, patch[2] + 2 * margin)
         self._batch_size = batch_size
         self._inside_mask = inside_mask
+        self._foreground = foreground
         self._augment = augment
         self._seed = seed
 
@@ -83,7 +88,7 @@ class Batches:
     ) -> dict[str, Array]:
         """Cut one patch; the draws come in one order, whatever the keys."""
         shape = _shape(case)
-        centre = draw_centre(rng, case.indices, shape, inside_mask=self._inside_mask)
+        centre = self._centre(rng, case, keys, shape)
         start = place(centre, self._size, shape)
         change = UNCHANGED
         if self._augment is not None:
@@ -97,6 +102,15 @@ class Batches:
         if self._augment is not None and "source" in patch:
             patch["source"] = self._jitter(rng, case, patch["source"])
         return patch
+
+    def _centre(
+        self, rng: np.random.Generator, case: CachedCase, keys: frozenset[str], shape: Size
+    ) -> Size:
+        classes = case.present if "label" in keys else ()
+        if classes and rng.random() < self._foreground:
+            drawn = case.class_indices(classes[int(rng.integers(len(classes)))])
+            return draw_centre(rng, drawn, shape, inside_mask=1.0)
+        return draw_centre(rng, case.indices, shape, inside_mask=self._inside_mask)
 
     def _jitter(self, rng: np.random.Generator, case: CachedCase, source: Array) -> Array:
         relative = self._augment.intensity if self._augment else 0.0

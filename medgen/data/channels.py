@@ -11,10 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from medgen.config import Scale, SharedScale
+from medgen.data.classes import Classes
 from medgen.data.frame import Frame
 from medgen.data.intensity import Codec, measure, unit_of
 from medgen.data.masks import Mask
-from medgen.data.pairing import check_pair
+from medgen.data.pairing import check_label, check_pair
 from medgen.problems import MedgenError, Problem, Refusal
 from medgen.volumes import Volume, field_of_view, resample
 
@@ -23,7 +24,8 @@ Array = NDArray[Any]
 CLIPPED_SHARE = 1e-3
 """Share of clipped voxels from which a warning is worth its line."""
 
-LABEL_LIMIT = 255
+UNSEEN_SHARE = 0.01
+"""Share of the body beyond a label's field of view from which the same holds."""
 
 
 @dataclass(frozen=True)
@@ -110,26 +112,53 @@ def encode_columns(
     return Channels(stacked, chosen, seen, tuple(warnings), overlaps)
 
 
-def stack_labels(
-    frame: Frame, volumes: Mapping[str, Volume], columns: Sequence[str]
-) -> tuple[NDArray[np.uint8], Mask]:
-    """Return label columns (C, X, Y, Z) by nearest neighbour, and where all have a field of view.
+def label_channel(
+    frame: Frame,
+    volumes: Mapping[str, Volume],
+    column: str,
+    classes: Classes,
+    *,
+    min_overlap: float,
+) -> tuple[NDArray[np.uint8], Mask, tuple[str, ...]]:
+    """Return a label column's class indices (1, X, Y, Z), where it has a field of view, warnings.
+
+    A working voxel takes the class that fills the greatest share of it: by nearest neighbour a
+    coarser grid would miss small structures, or hold them, by chance.
 
     Raises:
-        Refusal: E_LABEL_VALUES where a value is not a whole number from 0 to 255.
+        Refusal: E_LABEL_VALUES where a value is not a whole number from 0 to 255, or not named;
+            E_PAIR_OVERLAP where less than `min_overlap` of what is labelled lies in the body.
     """
-    seen = np.ones(frame.grid.shape, dtype=np.bool_)
-    channels = []
-    for column in columns:
-        with placed(column):
-            volume = require(volumes, column)
-            values = resample(volume.data, volume.grid, frame.grid, order=0, outside=0.0)
-            if values.min() < 0 or values.max() > LABEL_LIMIT or (values % 1 != 0).any():
-                message = f"labels are not whole numbers from 0 to {LABEL_LIMIT}"
-                raise Refusal(Problem("E_LABEL_VALUES", message, "check the column"))
-            channels.append(values.astype(np.uint8))
-            seen &= field_of_view(volume.grid, frame.grid)
-    return np.stack(channels), seen
+    with placed(column):
+        volume = require(volumes, column)
+        native = classes.indices(volume.data)
+        check_label(frame, native, volume.grid, least=min_overlap)
+        seen = field_of_view(volume.grid, frame.grid)
+        best = np.zeros(frame.grid.shape, dtype=np.uint8)
+        largest = resample((native == 0).astype(np.float32), volume.grid, frame.grid, outside=1.0)
+        for index in (int(k) for k in np.unique(native) if k):
+            share = resample(
+                (native == index).astype(np.float32), volume.grid, frame.grid, outside=0.0
+            )
+            larger = share > largest
+            best[larger] = index
+            np.maximum(share, largest, out=largest)
+        return best[None], seen, _label_doubts(frame, volume, native, seen)
+
+
+def _label_doubts(
+    frame: Frame, volume: Volume, native: NDArray[np.uint8], seen: Mask
+) -> tuple[str, ...]:
+    """Say what is odd about a label, though it may be meant."""
+    doubts = []
+    if not native.any():
+        doubts.append("nothing is labelled")
+    if not volume.grid.same_as(frame.native):
+        doubts.append(f"lies on another grid than {frame.column}: was it drawn on that image?")
+    unseen = float((frame.body & ~seen).sum()) / max(1, int(frame.body.sum()))
+    if unseen > UNSEEN_SHARE:
+        doubts.append(f"does not reach {unseen:.0%} of the body, which is left out of training")
+    return tuple(doubts)
 
 
 def mask_column(frame: Frame, volumes: Mapping[str, Volume], column: str) -> Mask:

@@ -20,6 +20,7 @@ from medgen.volumes import Grid
 
 META = "meta.json"
 INSIDE = "inside"
+LABELLED = "labelled"
 _CHUNK = 1 << 22
 
 
@@ -54,13 +55,29 @@ class CachedCase:
 
     case: str
     arrays: Mapping[str, NDArray[Any]]
-    """(C, X, Y, Z) by batch key, and `inside`: the flat indices (int32) of the mask's voxels."""
+    """(C, X, Y, Z) by batch key, and flat indices (int32) of voxels to centre patches on.
+
+    `inside` are the mask's; `labelled`, where there is a label, those of the mask that a class
+    holds, class by class.
+    """
     codecs: Mapping[str, Codec]
     grid: Grid
     jitter: tuple[bool, ...]
     """For each source channel, whether its intensity may be augmented."""
     warnings: tuple[str, ...] = ()
     overlaps: Mapping[str, float] | None = None
+    class_counts: tuple[int, ...] = ()
+    """Voxels of each class from 1 on, in the order of `labelled`."""
+
+    @property
+    def present(self) -> tuple[int, ...]:
+        """Return the classes that the case has voxels of."""
+        return tuple(index for index, count in enumerate(self.class_counts, start=1) if count)
+
+    def class_indices(self, index: int) -> NDArray[np.int32]:
+        """Return the flat indices, in C order, of one class's voxels in the mask."""
+        first = sum(self.class_counts[: index - 1])
+        return self.arrays[LABELLED][first : first + self.class_counts[index - 1]]
 
     @property
     def indices(self) -> NDArray[np.int32]:
@@ -71,18 +88,26 @@ class CachedCase:
 def write_entry(folder: Path, prepared: PreparedCase) -> None:
     """Write a prepared case into an existing, empty folder. Raises OSError."""
     inside = np.flatnonzero(prepared.arrays["mask"][0]).astype(np.int32)
-    for name, values in {**prepared.arrays, INSIDE: inside}.items():
+    arrays = {**prepared.arrays, INSIDE: inside}
+    counts: list[int] = []
+    if "label" in prepared.arrays:
+        label = prepared.arrays["label"][0].ravel()[inside]
+        order = np.argsort(label, kind="stable")
+        arrays[LABELLED] = inside[order][np.count_nonzero(label == 0) :]
+        counts = [int(count) for count in np.bincount(label, minlength=1)[1:]]
+    for name, values in arrays.items():
         np.save(folder / f"{name}.npy", values, allow_pickle=False)
-    write_json(folder / META, _describe(prepared, folder))
+    write_json(folder / META, _describe(prepared, folder, counts))
 
 
-def _describe(prepared: PreparedCase, folder: Path) -> dict[str, Any]:
+def _describe(prepared: PreparedCase, folder: Path, class_counts: list[int]) -> dict[str, Any]:
     files = sorted(folder.glob("*.npy"))
     return {
         "grid": prepared.grid.as_json(),
         "codecs": {column: codec.as_json() for column, codec in prepared.codecs.items()},
         "warnings": list(prepared.warnings),
         "overlaps": dict(prepared.overlaps),
+        "class_counts": class_counts,
         "checksums": {file.stem: _checksum(file) for file in files},
     }
 
@@ -103,6 +128,7 @@ def read_entry(folder: Path, case: str, jitter: tuple[bool, ...]) -> CachedCase 
             jitter=jitter,
             warnings=tuple(meta["warnings"]),
             overlaps=meta["overlaps"],
+            class_counts=tuple(int(count) for count in meta["class_counts"]),
         )
     except (FileNotFoundError, NotADirectoryError, ValueError, KeyError, TypeError, Refusal):
         return None

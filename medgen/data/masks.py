@@ -110,6 +110,16 @@ def within(mask: Mask, *, spacing_mm: Spacing, radius_mm: float) -> Mask:
     return np.asarray(squared <= radius_mm**2 * (1 + 1e-6))
 
 
+def closed(mask: Mask, spacing_mm: Spacing, radius_mm: float) -> Mask:
+    """Close a mask by a ball, which it goes on beyond the border for: a cut neck stays whole."""
+    width = [int(np.ceil(radius_mm / float(spacing))) for spacing in spacing_mm]
+    padded = np.pad(mask, [(n, n) for n in width], mode="edge")
+    wide = within(padded, spacing_mm=spacing_mm, radius_mm=radius_mm)
+    closed = ~within(~wide, spacing_mm=spacing_mm, radius_mm=radius_mm)
+    inner = tuple(slice(n, n + size) for n, size in zip(width, mask.shape, strict=True))
+    return np.asarray(closed[inner] | mask)
+
+
 def _smooth(values: NDArray[Any], spacing_mm: Spacing) -> NDArray[np.float32]:
     sigma = [SMOOTHING_MM / float(spacing) for spacing in spacing_mm]
     data = np.asarray(values, dtype=np.float32)
@@ -149,7 +159,7 @@ def _one_body(mask: Mask, spacing_mm: Spacing, *, opening_mm: float) -> Mask:
     box = bounding_box(mask)
     inside = _opened(mask[box], spacing_mm, opening_mm) if opening_mm else mask[box]
     solid = np.zeros_like(mask)
-    solid[box] = _filled(_closed(_largest(inside), spacing_mm, CLOSING_MM))
+    solid[box] = _filled(closed(_largest(inside), spacing_mm, CLOSING_MM))
     return solid
 
 
@@ -176,16 +186,6 @@ def _opened(mask: Mask, spacing_mm: Spacing, radius_mm: float) -> Mask:
     """Open by a ball: what lies within a radius of what is deeper than the radius."""
     deep = ~within(~mask, spacing_mm=spacing_mm, radius_mm=radius_mm)
     return within(deep, spacing_mm=spacing_mm, radius_mm=radius_mm)
-
-
-def _closed(mask: Mask, spacing_mm: Spacing, radius_mm: float) -> Mask:
-    """Close by a ball; the mask goes on beyond the border, so that a cut neck stays whole."""
-    width = [int(np.ceil(radius_mm / float(spacing))) for spacing in spacing_mm]
-    padded = np.pad(mask, [(n, n) for n in width], mode="edge")
-    wide = within(padded, spacing_mm=spacing_mm, radius_mm=radius_mm)
-    closed = ~within(~wide, spacing_mm=spacing_mm, radius_mm=radius_mm)
-    inner = tuple(slice(n, n + size) for n, size in zip(width, mask.shape, strict=True))
-    return np.asarray(closed[inner] | mask)
 
 
 def _empty(reason: str) -> Refusal:

@@ -10,6 +10,10 @@ from numpy.typing import NDArray
 from medgen.data.frame import Frame
 from medgen.data.masks import AIR_HU, Mask, dice, outline
 from medgen.problems import Problem, Refusal
+from medgen.volumes import Grid
+
+ENOUGH_POINTS = 1_000_000
+"""Labelled voxels from which a share is known well enough."""
 
 
 def check_pair(
@@ -27,13 +31,47 @@ def check_pair(
         return None
     if not inside.any():
         raise _refuse(0.0, min_overlap)
-    empty = AIR_HU if unit.upper() == "HU" else float(values[inside].min())
-    shown = np.where(inside, values, np.float32(empty))
-    body = outline(shown, unit=unit, spacing_mm=frame.grid.spacing_mm)
-    overlap = dice(frame.body, body)
+    overlap = dice(frame.body, outline_within(frame, values, inside, unit=unit))
     if overlap < min_overlap:
         raise _refuse(overlap, min_overlap)
     return overlap
+
+
+def outline_within(frame: Frame, values: NDArray[Any], inside: Mask, *, unit: str) -> Mask:
+    """Return a column's body on the working grid; beyond `inside`, some of it, there is none.
+
+    Raises:
+        Refusal: E_EMPTY_BODY where the column shows no body.
+    """
+    empty = AIR_HU if unit.upper() == "HU" else float(values[inside].min())
+    shown = np.where(inside, values, np.float32(empty))
+    return outline(shown, unit=unit, spacing_mm=frame.grid.spacing_mm)
+
+
+def check_label(frame: Frame, labels: NDArray[Any], grid: Grid, *, least: float) -> None:
+    """Check that what is labelled (non-zero in `labels`, on its own `grid`) lies in the body.
+
+    A label drawn on another series shows anatomy too, only elsewhere; that it lies in the body is
+    necessary, not sufficient. With `least` 0 nothing is measured.
+
+    Raises:
+        Refusal: E_PAIR_OVERLAP with both figures.
+    """
+    flat = np.flatnonzero(labels)
+    if least == 0 or len(flat) == 0:
+        return
+    thinned = flat[:: 1 + len(flat) // ENOUGH_POINTS]
+    labelled = np.stack(np.unravel_index(thinned, labels.shape), axis=-1)
+    points = np.rint(frame.grid.to_index(grid.to_world(labelled))).astype(np.int64)
+    within = ((points >= 0) & (points < frame.grid.shape)).all(axis=1)
+    share = float(frame.body[tuple(points[within].T)].sum()) / len(labelled)
+    if share < least:
+        message = (
+            f"only {share:.0%} of what is labelled lies in the reference column's body; "
+            f"the least allowed is {least:.0%}"
+        )
+        advice = "check that the label belongs to this image, or bring it along by `prepare`"
+        raise Refusal(Problem("E_PAIR_OVERLAP", message, advice))
 
 
 def _refuse(overlap: float, least: float) -> Refusal:

@@ -18,11 +18,12 @@ from medgen.data.channels import (
     Channels,
     Scales,
     encode_columns,
+    label_channel,
     mask_column,
     placed,
     require,
-    stack_labels,
 )
+from medgen.data.classes import Classes
 from medgen.data.frame import Frame, crop_box, crop_grid, frame_of
 from medgen.data.intensity import Codec, unit_of
 from medgen.data.masks import RIM_MM, Mask, with_rim, within
@@ -44,6 +45,8 @@ class Preprocessing:
     """How answers return to the native grid."""
     cohort: Mapping[str, tuple[float, float]] = field(default_factory=dict)
     """Low and high of each cohort-scaled column, from `fit_statistics`."""
+    classes: Classes = field(default_factory=lambda: Classes({}))
+    """What the label column's values mean."""
 
     @property
     def source_columns(self) -> tuple[str, ...]:
@@ -56,16 +59,16 @@ class Preprocessing:
         return self.roles.target.columns if self.roles.target else ()
 
     @property
-    def label_columns(self) -> tuple[str, ...]:
-        """Return the label's columns, a channel each."""
-        return self.roles.label.columns if self.roles.label else ()
+    def label_column(self) -> str | None:
+        """Return the label's column, if there is one."""
+        return self.roles.label.columns[0] if self.roles.label else None
 
     def columns(self, keys: Iterable[str]) -> tuple[str, ...]:
         """Return the columns that the batch keys need, the mask's included."""
         by_key = {
             "source": self.source_columns,
             "target": self.target_columns,
-            "label": self.label_columns,
+            "label": (self.label_column,) if self.label_column else (),
         }
         named = [column for key in by_key if key in set(keys) for column in by_key[key]]
         named += [] if self.roles.mask == "auto" else [self.roles.mask]
@@ -90,6 +93,7 @@ class Preprocessing:
                 column: scale.model_dump(mode="json", by_alias=True)
                 for column, scale in self.intensity.items()
             },
+            "classes": self.classes.as_json(),
             "cohort": {column: list(ends) for column, ends in self.cohort.items()},
         }
 
@@ -150,14 +154,23 @@ class Preprocessing:
                 warnings.update(dict.fromkeys(channels.warnings))
                 overlaps.update(channels.overlaps)
                 seen = seen & channels.seen if key == "target" else seen
-        if any(column in volumes for column in self.label_columns):
-            arrays["label"], labelled = stack_labels(frame, volumes, self.label_columns)
+        if self.label_column in volumes:
+            assert self.label_column is not None
+            arrays["label"], labelled, doubts = label_channel(
+                frame,
+                volumes,
+                self.label_column,
+                self.classes,
+                min_overlap=self.settings.min_overlap,
+            )
+            warnings.update({f"column {self.label_column}: {doubt}": None for doubt in doubts})
             seen = seen & labelled
         mask = mask & seen
         trained = mask
-        if "source" in arrays and "target" in arrays:
+        if "source" in arrays and ("target" in arrays or "label" in arrays):
             rim = _rim(frame, mask) & seen & ~mask
-            self._show_background(arrays["target"], codecs, rim)
+            if "target" in arrays:
+                self._show_background(arrays["target"], codecs, rim)
             trained = mask | rim
         arrays["mask"] = trained[None].astype(np.uint8)
         arrays, grid = self._crop(arrays, mask, frame.grid)

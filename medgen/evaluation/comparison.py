@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from medgen.evaluation.classes import with_common_classes
 from medgen.evaluation.differences import Difference, differences_between
 from medgen.evaluation.evaluation import refuse_existing
 from medgen.evaluation.matching import listed
@@ -19,6 +20,8 @@ from medgen.problems import ConfigurationError, Problem
 from medgen.report import render
 from medgen.report.strips import Strip, paired
 
+DRAWN = 30
+"""Scores in the figure; those of many classes are in the table only."""
 COMPARISON, PAGE = "comparison.json", "comparison.html"
 CAUTION = (
     "Several scores are tested at once, and they depend on one another: name the score that "
@@ -44,7 +47,8 @@ def compare(first: Path, second: Path, output: Path, *, overwrite: bool = False)
     (the mean difference of each), since one patient's cases are not independent.
 
     Raises:
-        ConfigurationError: E_REPORT, E_PROFILE_MISMATCH, E_NO_COMMON_CASE or E_EXISTS.
+        ConfigurationError: E_REPORT, E_PROFILE_MISMATCH, E_CLASS_MISMATCH, E_NO_COMMON_CASE or
+            E_EXISTS.
     """
     refuse_existing(output, (COMPARISON, PAGE), overwrite=overwrite)
     one, other = read_report(first, "first"), read_report(second, "second")
@@ -52,6 +56,7 @@ def compare(first: Path, second: Path, output: Path, *, overwrite: bool = False)
         message = f"the reports are of two profiles, {one.profile.name} and {other.profile.name}"
         advice = "evaluate both with one --profile"
         raise ConfigurationError(Problem("E_PROFILE_MISMATCH", message, advice))
+    one, other, left_out = with_common_classes(one, other)
     common = [case for case in one.cases if case in other.cases]
     seen = [
         case
@@ -68,6 +73,7 @@ def compare(first: Path, second: Path, output: Path, *, overwrite: bool = False)
         )
     differences = differences_between(one, other, pairs)
     summary = _summary(one, other, pairs, seen, differences)
+    summary["warnings"] = [*left_out, *summary["warnings"]]
     write_json(output / COMPARISON, summary)
     write_text(output / PAGE, _page(differences, summary))
     return Comparison(differences, summary, output / PAGE)
@@ -140,13 +146,14 @@ def _page(differences: Sequence[Difference], summary: Mapping[str, Any]) -> str:
     """Return the comparison as one self-contained page."""
     strips = [
         Strip(each.column.name, each.column.unit, each.differences, each.interval)
-        for each in differences
+        for each in differences[:DRAWN]
     ]
     verdicts = {each.column.name: _direction(each.column) for each in differences}
     context = {
         "differences": differences,
         "summary": summary,
         "figure": paired(strips, verdicts),
+        "drawn": DRAWN,
     }
     return render("comparison", context)
 

@@ -60,8 +60,13 @@ class Difference:
 
 
 def differences_between(one: Report, other: Report, pairs: Sequence[str]) -> tuple[Difference, ...]:
-    """Compare every score that has a better side, over the cases in `pairs`."""
-    columns = [column for column in one.profile.details if column.better is not None]
+    """Compare every score that has a better side, over the cases in `pairs`.
+
+    A single class is its own mean: its columns would only test everything twice.
+    """
+    profile = one.profile
+    details = profile.overall if len(profile.classes) == 1 else profile.details
+    columns = [column for column in details if column.better is not None]
     found = [_difference(column, one, other, pairs) for column in columns]
     adjusted = holm({each.column.name: each.p_value for each in found})
     return tuple(replace(each, holm_p_value=adjusted[each.column.name]) for each in found)

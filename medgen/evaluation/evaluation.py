@@ -7,10 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from medgen.evaluation.matching import Case, Matched
+from medgen.evaluation.confusion import Confusions
+from medgen.evaluation.labelling import Labelling, find_labelling
+from medgen.evaluation.matching import Matched
 from medgen.evaluation.pages import evaluation_page
 from medgen.evaluation.pooling import Pool
-from medgen.evaluation.scoring import Scored, score_case
+from medgen.evaluation.scoring import Scored, load, score_case
 from medgen.evaluation.summary import REPORT, SCORES, SUMMARY, scores_csv, summary_json
 from medgen.files import write_json, write_text
 from medgen.metrics import Profile
@@ -52,7 +54,8 @@ def evaluate(
     A case that cannot be scored does not stop the others. `match_grid` resamples predictions and
     masks onto the reference's grid instead of refusing other grids; `nan_to` replaces NaN voxels
     instead of refusing them; `on_case` hears of each case as it is done. Cases whose sidecar says
-    `seen_in_training` stay out of the headline.
+    `seen_in_training` stay out of the headline. A profile of labels is extended by the classes
+    that the references hold, which takes a first reading of them.
 
     Raises:
         NothingFound: there is no case.
@@ -62,33 +65,30 @@ def evaluate(
     if not matched.cases:
         raise NothingFound(Problem("E_NOTHING_TO_SCORE", "there is no case to score"))
     refuse_existing(output, (SCORES, SUMMARY, REPORT), overwrite=overwrite)
+    labelling = Labelling()
+    if profile.kind == "labels":
+        labelling = find_labelling(matched.cases, nan_to=nan_to)
+        profile = profile.for_labels(labelling.classes)
+    how: Any = {"match_grid": match_grid, "nan_to": nan_to, "labelling": labelling}
     results: list[Scored] = []
-    pools = {"unseen": Pool(profile.unit), "seen": Pool(profile.unit)}
+    pools = {"unseen": _pool(profile), "seen": _pool(profile)}
     for case in matched.cases:
-        scored, triplet = score_case(case, profile, match_grid=match_grid, nan_to=nan_to)
+        scored, triplet = score_case(case, profile, **how)
         if triplet is not None:
             pools["seen" if scored.seen_in_training is True else "unseen"].add(triplet)
         results.append(scored)
         on_case(scored)
     if all(result.failed for result in results):
         raise Refusal(problem for result in results for problem in result.problems)
-    facts = {
-        "mask": matched.mask_source,
-        "patients_known": all(case.patient is not None for case in matched.cases),
-        "match_grid": match_grid,
-        "nan_to": nan_to,
-        "references_without_prediction": list(matched.without_prediction),
-    }
-    summary = summary_json(profile, results, facts)
-    pool = pools["unseen"] if len(pools["unseen"]) else pools["seen"]
-    page = evaluation_page(
+    summary = summary_json(
         profile,
         results,
-        summary,
-        pool,
-        _by_name(matched.cases),
-        match_grid=match_grid,
-        nan_to=nan_to,
+        {**_facts(matched, profile, labelling), "match_grid": match_grid, "nan_to": nan_to},
+    )
+    cases = {case.name: case for case in matched.cases}
+    pool = pools["unseen"] if len(pools["unseen"]) else pools["seen"]
+    page = evaluation_page(
+        profile, results, summary, pool, lambda name: load(cases[name], profile, **how)
     )
     write_text(output / SCORES, scores_csv(profile, results))
     write_json(output / SUMMARY, summary)
@@ -110,5 +110,16 @@ def refuse_existing(output: Path, names: Sequence[str], *, overwrite: bool) -> N
         )
 
 
-def _by_name(cases: Sequence[Case]) -> dict[str, Case]:
-    return {case.name: case for case in cases}
+def _facts(matched: Matched, profile: Profile, labelling: Labelling) -> dict[str, Any]:
+    """Return what the summary says of the cases as they came."""
+    facts: dict[str, Any] = {
+        "mask": matched.scored_in(profile),
+        "patients_known": all(case.patient is not None for case in matched.cases),
+        "references_without_prediction": list(matched.without_prediction),
+    }
+    return facts | ({"labels": labelling.as_json()} if profile.kind == "labels" else {})
+
+
+def _pool(profile: Profile) -> Pool | Confusions:
+    """Return what gathers the voxels' errors: of values, or of classes."""
+    return Confusions(profile.classes) if profile.kind == "labels" else Pool(profile.unit)

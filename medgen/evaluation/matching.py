@@ -8,21 +8,28 @@ from pathlib import Path
 
 from medgen.data.rows import CASE_ID
 from medgen.data.table import read_table
+from medgen.metrics import Profile
 from medgen.problems import ConfigurationError, NothingFound, Problem
 from medgen.volumes import list_volumes, volume_name
 
 LISTED = 20
+OUTLINE, EVERYWHERE = "outline of the reference", "none: the whole volume counts"
 
 
 @dataclass(frozen=True)
 class Case:
-    """One prediction, its reference, and the mask to score in (None: the body's outline)."""
+    """One prediction, its reference, and the mask to score in, if one was given."""
 
     name: str
     prediction: Path
     reference: Path
     mask: Path | None = None
     patient: str | None = None
+
+    def paths(self) -> dict[str, Path]:
+        """Return the case's files by their roles."""
+        paths = {"reference": self.reference, "prediction": self.prediction}
+        return paths if self.mask is None else paths | {"mask": self.mask}
 
 
 @dataclass(frozen=True)
@@ -32,6 +39,11 @@ class Matched:
     cases: tuple[Case, ...]
     without_prediction: tuple[str, ...]
     mask_source: str
+
+    def scored_in(self, profile: Profile) -> str:
+        """Return where masks come from; labels without a mask are scored everywhere."""
+        unmasked = self.mask_source == OUTLINE and profile.kind == "labels"
+        return EVERYWHERE if unmasked else self.mask_source
 
 
 def match_paths(prediction: Path, reference: Path, mask: Path | None = None) -> Matched:
@@ -61,7 +73,7 @@ def match_paths(prediction: Path, reference: Path, mask: Path | None = None) -> 
     missing = tuple(name for name in references if name not in predictions)
     one = mask is not None and mask.is_file()
     mask_source = "one mask file for every case" if one else "a mask file per case"
-    return Matched(cases, missing, mask_source if mask else "outline of the reference")
+    return Matched(cases, missing, mask_source if mask else OUTLINE)
 
 
 def match_table(
@@ -114,7 +126,7 @@ def match_table(
     missing = tuple(
         name for name, row in wanted.items() if name not in predictions and column in row.cells
     )
-    source = f"column {mask_column}" if mask_column else "outline of the reference"
+    source = f"column {mask_column}" if mask_column else OUTLINE
     return Matched(cases, missing, source)
 
 

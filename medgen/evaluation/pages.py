@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
 
-from medgen.evaluation.matching import Case
+from medgen.evaluation.class_pages import class_context, drawn, label_picture
+from medgen.evaluation.confusion import Confusions
 from medgen.evaluation.pooling import Pool
-from medgen.evaluation.scoring import Scored, load
-from medgen.evaluation.summary import spreads
-from medgen.metrics import Profile
+from medgen.evaluation.scoring import Scored, Triplet
+from medgen.metrics import Column, Profile
 from medgen.problems import MedgenError
 from medgen.report import Panel, preview, render, to_ras
 from medgen.report.agreement import bland_altman, error_histogram, errors_by_value
@@ -37,46 +39,54 @@ def evaluation_page(
     profile: Profile,
     results: Sequence[Scored],
     summary: Mapping[str, Any],
-    pool: Pool,
-    cases: Mapping[str, Case],
-    *,
-    match_grid: bool,
-    nan_to: float | None,
+    pool: Pool | Confusions,
+    again: Callable[[str], Triplet],
 ) -> str:
-    """Return the report as one self-contained page; cases stand worst first."""
+    """Return the report as one self-contained page; cases stand worst first.
+
+    `again` reads a case's volumes once more, by its name, for its picture.
+    """
     scored = [result for result in results if not result.failed]
     headline = [result for result in scored if result.seen_in_training is not True] or scored
     ranked = worst_first(profile, scored)
-    pictures = []
-    for result, reason in chosen(ranked):
-        picture = _picture(
-            profile, cases[result.case], result, reason, pool, match_grid=match_grid, nan_to=nan_to
-        )
-        pictures += [picture] if picture is not None else []
+    found = summary["headline"] or summary["seen_in_training"]
+    shown = profile.details if isinstance(pool, Pool) else drawn(profile, found)
     context = {
         "profile": profile,
         "summary": summary,
         "ranked": ranked,
         "failed": [result for result in results if result.failed],
         "remarks": _gathered(scored),
-        "strips": strips(_strips(profile, headline)),
-        "histogram": error_histogram(pool.agreement()),
-        "by_value": errors_by_value(pool.by_value()),
-        "agreement": bland_altman(pool.agreement()),
-        "pictures": pictures,
+        "strips": strips(_strips(shown, headline, found)),
         "total": len(scored),
     }
-    return render("evaluation", context)
+    if isinstance(pool, Pool):
+        draw = partial(image_picture, profile, pool)
+        context["pictures"] = list(_pictures(profile, ranked, again, draw))
+        context |= {
+            "histogram": error_histogram(pool.agreement()),
+            "by_value": errors_by_value(pool.by_value()),
+            "agreement": bland_altman(pool.agreement()),
+        }
+        return render("evaluation", context)
+    draw = partial(label_picture, profile)
+    context["pictures"] = list(_pictures(profile, ranked, again, draw))
+    return render("segmentation", context | class_context(profile, found, pool))
 
 
 def worst_first(profile: Profile, results: Sequence[Scored]) -> list[Scored]:
-    """Order cases by the profile's leading score, the worst first, NaN before all."""
+    """Order cases by the profile's leading score, the worst first.
+
+    An image that has no score stands before all; a case without a label, rightly left empty,
+    stands last.
+    """
     leading = profile.details[0]
+    unscored = -np.inf if profile.kind == "image" else np.inf
 
     def badness(result: Scored) -> tuple[float, str]:
         value = result.scores[leading.name]
         if np.isnan(value):
-            return -np.inf, result.case
+            return unscored, result.case
         value = abs(value) if leading.better == "zero" else value
         return (value if leading.better == "higher" else -value), result.case
 
@@ -93,21 +103,28 @@ def chosen(ranked: Sequence[Scored]) -> list[tuple[Scored, str]]:
     return [(ranked[place], f"{place + 1} of {count}") for place in dict.fromkeys(places)]
 
 
-def _picture(
+def _pictures(
     profile: Profile,
-    case: Case,
-    result: Scored,
-    reason: str,
-    pool: Pool,
-    *,
-    match_grid: bool,
-    nan_to: float | None,
-) -> Picture | None:
-    """Read a case again and draw reference, prediction and difference through the mask's centre."""
-    try:
-        triplet = load(case, profile, match_grid=match_grid, nan_to=nan_to)
-    except MedgenError:  # it could be read a moment ago; the scores stand without a picture
-        return None
+    ranked: Sequence[Scored],
+    again: Callable[[str], Triplet],
+    draw: Callable[[Triplet], bytes],
+) -> Iterator[Picture]:
+    """Read chosen cases again, one by one, and draw them."""
+    for result, reason in chosen(ranked):
+        try:
+            png = draw(again(result.case))
+        except MedgenError:  # it could be read a moment ago; the scores stand without a picture
+            continue
+        scores = ", ".join(
+            f"{column.name} {number(result.scores[column.name])} {column.unit}".strip()
+            for column in profile.details[:CAPTIONED]
+        )
+        caption = f"{reason}, worst first by {profile.columns[0]}: {scores}"
+        yield Picture(result.case, caption, png)
+
+
+def image_picture(profile: Profile, pool: Pool, triplet: Triplet) -> bytes:
+    """Draw reference, prediction and difference through the mask's centre."""
     reference, spacing = to_ras(triplet.reference, triplet.grid)
     prediction, _ = to_ras(triplet.prediction, triplet.grid)
     mask, _ = to_ras(triplet.mask, triplet.grid)
@@ -120,7 +137,7 @@ def _picture(
         window = (low, high)
         limit = round_up(limit / 100 * float(np.ptp(inside)))
     difference = np.asarray(prediction, np.float32) - np.asarray(reference, np.float32)
-    png = preview(
+    return preview(
         [
             Panel("reference", reference, "image", profile.unit, window),
             Panel("prediction", prediction, "image", profile.unit, window),
@@ -132,24 +149,19 @@ def _picture(
         mask=mask,
         panel_inches=3.1,
     )
-    scores = ", ".join(
-        f"{column.name} {number(result.scores[column.name])} {column.unit}".strip()
-        for column in profile.details[:CAPTIONED]
-    )
-    return Picture(result.case, f"{reason}, worst first by {profile.columns[0]}: {scores}", png)
 
 
-def _strips(profile: Profile, results: Sequence[Scored]) -> list[Strip]:
-    found = spreads(profile, results)
-    return [
-        Strip(
-            column.name,
-            column.unit,
-            [result.scores[column.name] for result in results],
-            found[column.name].interval,
-        )
-        for column in profile.details
-    ]
+def _strips(
+    columns: Sequence[Column], results: Sequence[Scored], found: Mapping[str, Any]
+) -> list[Strip]:
+    """Return the strips of some scores; `found` are their statistics."""
+    strips = []
+    for column in columns:
+        low, high = found["scores"][column.name]["ci95"]
+        ends = (math.nan, math.nan) if low is None else (low, high)
+        values = [result.scores[column.name] for result in results]
+        strips.append(Strip(column.name, column.unit, values, ends))
+    return strips
 
 
 def _gathered(results: Sequence[Scored]) -> list[tuple[str, list[str]]]:

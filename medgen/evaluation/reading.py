@@ -6,7 +6,8 @@ import csv
 import io
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +37,10 @@ class Report:
     version: str
     mask: str
     cases: Mapping[str, Entry]
+    merged: Mapping[int, int] = field(default_factory=dict)
+    """Label values that count as another in predictions and references, and which."""
+    held: frozenset[int] | None = None
+    """The label values of the references before that; None where the report does not say."""
 
 
 def read_report(folder: Path, label: str) -> Report:
@@ -47,17 +52,20 @@ def read_report(folder: Path, label: str) -> Report:
     """
     summary = _summary(folder, label)
     described = summary.get("profile")
-    name = described.get("name") if isinstance(described, dict) else None
+    described = described if isinstance(described, dict) else {}
+    name = described.get("name")
     if not isinstance(name, str) or name not in PROFILES:
         raise _refuse(label, "is of a profile that this version does not know")
-    profile = PROFILES[name]
+    profile = _with_classes(PROFILES[name], described, label)
     cases = summary.get("cases")
     entries = _entries(folder, label, profile, cases if isinstance(cases, dict) else {})
     versions = summary.get("versions")
     version = versions.get("medgen") if isinstance(versions, dict) else None
     own = folder.resolve().name
     shown = own if CASE_ID.fullmatch(own) else ""
-    return Report(shown, profile, str(version or "unknown"), str(summary.get("mask")), entries)
+    merged, held = _merged(summary.get("labels"), label)
+    made_by, mask = str(version or "unknown"), str(summary.get("mask"))
+    return Report(shown, profile, made_by, mask, entries, merged, held)
 
 
 def _summary(folder: Path, label: str) -> dict[str, Any]:
@@ -70,6 +78,31 @@ def _summary(folder: Path, label: str) -> dict[str, Any]:
     if not isinstance(summary, dict) or summary.get("kind") != KIND:
         raise _refuse(label, f"has a {SUMMARY} that `medgen evaluate` did not write")
     return summary
+
+
+def _with_classes(profile: Profile, described: Mapping[str, Any], label: str) -> Profile:
+    """Return a profile of labels with the classes that the report was made with."""
+    classes = described.get("classes")
+    if profile.kind == "image":
+        return profile
+    if isinstance(classes, dict) and all(type(value) is int for value in classes.values()):
+        with suppress(ValueError):
+            found = profile.for_labels(classes)
+            if dict(found.classes) == classes:
+                return found
+    raise _refuse(label, f"has a {SUMMARY} without the classes that it was made with")
+
+
+def _merged(labels: object, label: str) -> tuple[dict[int, int], frozenset[int] | None]:
+    """Return the merged label values, and those that the references have where it is said."""
+    if labels is None:  # a report of images
+        return {}, None
+    with suppress(TypeError, ValueError, AttributeError):
+        if isinstance(labels, dict):
+            merged = {int(value): int(new) for value, new in labels.get("merged", {}).items()}
+            held = labels.get("in_references")
+            return merged, None if held is None else frozenset(int(value) for value in held)
+    raise _refuse(label, f"has a {SUMMARY} without the label values that were merged")
 
 
 def _entries(

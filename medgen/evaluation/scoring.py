@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,23 +12,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from medgen.data.masks import outline
+from medgen.evaluation.labelling import Labelling
 from medgen.evaluation.matching import Case
-from medgen.metrics import Profile
+from medgen.evaluation.reach import check_reach, covered
+from medgen.evaluation.sidecars import Sidecar, read_sidecar
+from medgen.metrics import Profile, whole_labels
 from medgen.problems import MedgenError, Problem, Refusal
-from medgen.volumes import Grid, Volume, field_of_view, open_volume, resample, volume_name
+from medgen.volumes import Grid, Volume, open_volume, resample
 
-LEAST_COVERED = 0.95
+_PLAIN = Labelling()
 _MATCH = "give --match-grid to resample it onto the reference's grid"
-
-
-@dataclass(frozen=True)
-class Sidecar:
-    """What a conversion noted beside its answer."""
-
-    seen_in_training: bool | None = None
-    unit: str | None = None
-    output_digest: str | None = None
-    remarks: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,17 +55,24 @@ class Scored:
 
 
 def score_case(
-    case: Case, profile: Profile, *, match_grid: bool = False, nan_to: float | None = None
+    case: Case,
+    profile: Profile,
+    *,
+    match_grid: bool = False,
+    nan_to: float | None = None,
+    labelling: Labelling = _PLAIN,
 ) -> tuple[Scored, Triplet | None]:
     """Score one case, or say why not; a failed case has no volumes."""
     patient = pseudonym(case.patient) if case.patient else case.name
     try:
         sidecar = read_sidecar(case.prediction)
-        triplet = load(case, profile, match_grid=match_grid, nan_to=nan_to)
+        _check_kind(sidecar, profile)
+        triplet = load(case, profile, match_grid=match_grid, nan_to=nan_to, labelling=labelling)
         measured = profile.measure(
             triplet.prediction,
             triplet.reference,
             triplet.mask,
+            spacing_mm=triplet.grid.spacing_mm.tolist(),
         )
     except MedgenError as error:
         problems = error.at(case=case.name).problems
@@ -100,53 +99,76 @@ def pseudonym(patient: str) -> str:
     return hashlib.sha256(patient.casefold().encode()).hexdigest()[:8]
 
 
-def read_sidecar(prediction: Path) -> Sidecar:
-    """Read NAME.json beside a prediction: whether training saw the case, and the unit."""
-    path = prediction.with_name(f"{volume_name(prediction)}.json")
-    if not path.is_file():
-        return Sidecar()
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError):
-        content = None
-    if not isinstance(content, dict):
-        return Sidecar(remarks=("the sidecar beside the prediction is not a JSON object",))
-    seen, unit, digest = (content.get(key) for key in ("seen_in_training", "unit", "output_digest"))
-    return Sidecar(
-        seen if isinstance(seen, bool) else None,
-        unit if isinstance(unit, str) else None,
-        digest if isinstance(digest, str) else None,
-    )
-
-
 def load(
-    case: Case, profile: Profile, *, match_grid: bool = False, nan_to: float | None = None
+    case: Case,
+    profile: Profile,
+    *,
+    match_grid: bool = False,
+    nan_to: float | None = None,
+    labelling: Labelling = _PLAIN,
 ) -> Triplet:
     """Read a case's volumes onto the reference's grid.
 
+    Label volumes keep their values: the nearest voxel's, and background beyond their field of
+    view. Without a mask images are scored in the reference's outline, labels everywhere.
+
     Raises:
-        Refusal: the gate's, E_GRID_MISMATCH, E_GRID_COVERAGE, E_EMPTY_MASK or E_EMPTY_BODY.
+        Refusal: the gate's, E_GRID_MISMATCH, E_GRID_COVERAGE, E_EMPTY_MASK, E_EMPTY_BODY or
+            E_LABEL_VALUES.
     """
-    reference = _open(case.reference, "reference", nan_to)
-    prediction = _open(case.prediction, "prediction", nan_to)
-    volumes = {"prediction": prediction, "reference": reference}
+    volumes = {role: _open(path, role, nan_to) for role, path in case.paths().items()}
     remarks: list[str] = []
-    predicted = _on_grid(prediction, reference.grid, "prediction", match_grid, remarks)
-    if case.mask is not None:
-        volumes["mask"] = _open(case.mask, "mask", nan_to)
+    labels = profile.kind == "labels"
+    if labels:
+        volumes |= _as_labels(volumes, labelling)
+    prediction, reference = volumes["prediction"], volumes["reference"]
+    grid = reference.grid
+    look_up: dict[str, Any] = {"order": 0, "outside": 0.0} if labels else {}
+    predicted = _on_grid(prediction, grid, "prediction", match_grid, remarks, **look_up)
+    mask = _mask(volumes, profile, match_grid, remarks)
+    if labels:
+        check_reach(mask, prediction, reference, remarks)
+    else:
+        mask = covered(mask, prediction.grid, grid, remarks)
+    digests = {role: volume.digest for role, volume in volumes.items() if volume.digest}
+    return Triplet(predicted, reference.data, mask, grid, digests, tuple(remarks))
+
+
+def _mask(
+    volumes: Mapping[str, Volume], profile: Profile, match: bool, remarks: list[str]
+) -> NDArray[np.bool_]:
+    """Return the mask to score in, on the reference's grid."""
+    reference = volumes["reference"]
+    if "mask" in volumes:
         binary = volumes["mask"].with_data((volumes["mask"].data > 0).astype(np.uint8))
         # Beyond its own field of view a mask says nothing, whatever lies at its edge.
-        placed = _on_grid(binary, reference.grid, "mask", match_grid, remarks, order=0, outside=0.0)
+        placed = _on_grid(binary, reference.grid, "mask", match, remarks, order=0, outside=0.0)
         mask = placed > 0
+    elif profile.kind == "labels":
+        return np.ones(reference.grid.shape, dtype=np.bool_)
     else:
         spacing = reference.grid.spacing_mm
         mask = outline(reference.data, unit=profile.unit, spacing_mm=spacing.tolist())
     if not mask.any():
         advice = "check that the mask belongs to this case and is above 0 inside"
         raise Refusal(Problem("E_EMPTY_MASK", "the mask holds no voxel", advice, column="mask"))
-    mask = _covered(mask, prediction.grid, reference.grid, remarks)
-    digests = {role: volume.digest for role, volume in volumes.items() if volume.digest}
-    return Triplet(predicted, reference.data, mask, reference.grid, digests, tuple(remarks))
+    return mask
+
+
+def _as_labels(volumes: Mapping[str, Volume], labelling: Labelling) -> dict[str, Volume]:
+    """Return volumes of label values with the merged ones replaced; refuse all that are none."""
+    found: dict[str, Volume] = {}
+    problems: list[Problem] = []
+    for role in ("prediction", "reference"):
+        volume = volumes[role]
+        try:
+            values = labelling.applied(whole_labels(volume.data, role))
+            found[role] = replace(volume, data=values)
+        except Refusal as refusal:
+            problems += refusal.problems
+    if problems:
+        raise Refusal(problems)
+    return found
 
 
 def _open(path: Path, role: str, nan_to: float | None) -> Volume:
@@ -181,21 +203,12 @@ def _on_grid(
     return resample(volume.data, volume.grid, grid, order=order, outside=outside)
 
 
-def _covered(
-    mask: NDArray[np.bool_], predicted: Grid, grid: Grid, remarks: list[str]
-) -> NDArray[np.bool_]:
-    """Take voxels that the prediction does not reach out of the mask; refuse if they are many."""
-    if predicted.same_as(grid):
-        return mask
-    reached = mask & field_of_view(predicted, grid)
-    share = np.count_nonzero(reached) / np.count_nonzero(mask)
-    if share < LEAST_COVERED:
-        message = f"the prediction reaches only {share:.0%} of the mask"
-        advice = "convert the whole field of view, or give a mask that the prediction covers"
-        raise Refusal(Problem("E_GRID_COVERAGE", message, advice, column="prediction"))
-    if share < 1.0:
-        remarks.append(f"{1 - share:.2%} of the mask lies beyond the prediction and is not scored")
-    return reached
+def _check_kind(sidecar: Sidecar, profile: Profile) -> None:
+    """Refuse label numbers where intensities are scored: an error of one class is no error of 1."""
+    if profile.kind == "image" and sidecar.unit == "label":
+        message = f"the prediction holds labels, and the profile {profile.name} scores images"
+        advice = "evaluate with --profile segmentation"
+        raise Refusal(Problem("E_PROFILE_KIND", message, advice, column="prediction"))
 
 
 def _doubts(sidecar: Sidecar, profile: Profile, triplet: Triplet) -> list[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -104,15 +105,28 @@ def _resampled_means(
     sums: NDArray[np.float64], counts: NDArray[np.float64], resamples: int, seed: int
 ) -> NDArray[np.float64]:
     """Return the mean over cases of each resample, in blocks that bound the memory."""
-    random = np.random.default_rng(seed)
     patients = len(sums)
+    if patients * resamples <= _CELLS:
+        drawn = _drawn(patients, resamples, seed)
+        return np.asarray((drawn @ sums) / (drawn @ counts))
+    random = np.random.default_rng(seed)
     block = max(1, _CELLS // patients)
     means = []
     for start in range(0, resamples, block):
-        size = min(block, resamples - start)
-        drawn = random.multinomial(patients, np.full(patients, 1.0 / patients), size=size)
+        drawn = _draw(random, patients, min(block, resamples - start))
         means.append((drawn @ sums) / (drawn @ counts))
     return np.concatenate(means)
+
+
+@lru_cache(maxsize=2)
+def _drawn(patients: int, resamples: int, seed: int) -> NDArray[np.float64]:
+    """Return how often each resample has each patient: the same for every score, so kept."""
+    return _draw(np.random.default_rng(seed), patients, resamples)
+
+
+def _draw(random: np.random.Generator, patients: int, size: int) -> NDArray[np.float64]:
+    drawn = random.multinomial(patients, np.full(patients, 1.0 / patients), size=size)
+    return drawn.astype(np.float64)
 
 
 def holm(probabilities: Mapping[str, float]) -> dict[str, float]:

@@ -119,6 +119,7 @@ def _profile_json(profile: Profile) -> dict[str, Any]:
             for column in profile.details
         },
         "notes": list(profile.notes),
+        **({"classes": dict(profile.classes)} if profile.kind == "labels" else {}),
     }
 
 

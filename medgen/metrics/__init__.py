@@ -1,20 +1,28 @@
 """Scores of one volume against another: pure functions on arrays, and named profiles of them."""
 
 from medgen.metrics.columns import Column, Direction, Measured, improvement
+from medgen.metrics.labels import UNKNOWN, class_codes, class_slugs, values_of, whole_labels
+from medgen.metrics.lesions import detect
 from medgen.metrics.masked import bias, mae, mse, nmse, nrmse, psnr, rmse
 from medgen.metrics.ms_ssim import ms_ssim
 from medgen.metrics.overlap import dice
 from medgen.metrics.profiles import PROFILES, Profile, profile_named
 from medgen.metrics.ssim import ssim
+from medgen.metrics.surfaces import hausdorff
 
 __all__ = [
     "PROFILES",
+    "UNKNOWN",
     "Column",
     "Direction",
     "Measured",
     "Profile",
     "bias",
+    "class_codes",
+    "class_slugs",
+    "detect",
     "dice",
+    "hausdorff",
     "improvement",
     "mae",
     "ms_ssim",
@@ -25,4 +33,6 @@ __all__ = [
     "psnr",
     "rmse",
     "ssim",
+    "values_of",
+    "whole_labels",
 ]

@@ -21,16 +21,9 @@ def checked(prediction: Array, reference: Array, mask: Array) -> tuple[Floats, F
     Raises:
         Refusal: E_METRIC_SHAPE, E_METRIC_NONFINITE or E_EMPTY_MASK; all that apply.
     """
-    shapes = {"prediction": prediction.shape, "reference": reference.shape, "mask": mask.shape}
-    if len(set(shapes.values())) > 1:
-        text = ", ".join(f"{name} {'x'.join(map(str, shape))}" for name, shape in shapes.items())
-        advice = "resample them onto one grid first"
-        raise Refusal(Problem("E_METRIC_SHAPE", f"arrays differ in shape: {text}", advice))
+    refuse_shapes(prediction, reference, mask)
     inside = np.asarray(mask) > 0
-    problems = []
-    if not inside.any():
-        advice = "check that the mask belongs to this case and is above 0 inside"
-        problems.append(Problem("E_EMPTY_MASK", "the mask holds no voxel", advice))
+    problems = mask_problems(inside)
     for name, values in (("prediction", prediction), ("reference", reference)):
         bad = int(values.size - np.count_nonzero(np.isfinite(values)))
         if bad:
@@ -40,6 +33,23 @@ def checked(prediction: Array, reference: Array, mask: Array) -> tuple[Floats, F
     if problems:
         raise Refusal(problems)
     return np.asarray(prediction, np.float64), np.asarray(reference, np.float64), inside
+
+
+def refuse_shapes(prediction: Array, reference: Array, mask: Array) -> None:
+    """Raise Refusal E_METRIC_SHAPE where the three arrays differ in shape."""
+    shapes = {"prediction": prediction.shape, "reference": reference.shape, "mask": mask.shape}
+    if len(set(shapes.values())) > 1:
+        text = ", ".join(f"{name} {'x'.join(map(str, shape))}" for name, shape in shapes.items())
+        advice = "resample them onto one grid first"
+        raise Refusal(Problem("E_METRIC_SHAPE", f"arrays differ in shape: {text}", advice))
+
+
+def mask_problems(inside: Booleans) -> list[Problem]:
+    """Return E_EMPTY_MASK where a mask holds no voxel."""
+    if inside.any():
+        return []
+    advice = "check that the mask belongs to this case and is above 0 inside"
+    return [Problem("E_EMPTY_MASK", "the mask holds no voxel", advice)]
 
 
 def differences(prediction: Array, reference: Array, mask: Array) -> Floats:

@@ -6,28 +6,37 @@ name mean one thing. `PROFILES` is the whole list.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Literal
 
-from medgen.metrics import challenge, computed_tomography, magnetic_resonance
+from medgen.metrics import challenge, computed_tomography, magnetic_resonance, segmentation
 from medgen.metrics.columns import Column, Measured
-from medgen.metrics.masked import Array, checked
+from medgen.metrics.labels import class_slugs
+from medgen.metrics.masked import Array, Booleans, Floats, checked
 from medgen.problems import ConfigurationError, Problem
+
+Kind = Literal["image", "labels"]
+Measurement = Callable[[Array, Array, Array, Sequence[float], Mapping[str, int]], Measured]
+"""Prediction, reference and mask (X, Y, Z), the spacing in mm, and classes by name."""
 
 
 @dataclass(frozen=True)
 class Profile:
     """A named set of scores of one prediction against its reference.
 
-    `unit` is that of the volumes, "HU" or "arbitrary"; `details` describe the scores.
+    `unit` is that of the volumes, "HU", "arbitrary" or "label"; `details` describe the scores.
+    `classes` names the label values that have columns of their own (see `for_labels`).
     """
 
     name: str
     title: str
     unit: str
     details: tuple[Column, ...]
-    measurement: Callable[[Array, Array, Array], Measured] = field(repr=False)
+    measurement: Measurement = field(repr=False)
     notes: tuple[str, ...] = ()
+    kind: Kind = "image"
+    classes: Mapping[str, int] = field(default_factory=dict, hash=False)
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -38,29 +47,48 @@ class Profile:
         """Return a score's unit, direction and definition."""
         return next(column for column in self.details if column.name == name)
 
+    @property
+    def overall(self) -> tuple[Column, ...]:
+        """The scores of a case as a whole: all of an image's, the class means of labels."""
+        return self.details[: len(self.details) // (1 + len(self.classes))]
+
+    def of_class(self, name: str) -> tuple[Column, ...]:
+        """Return a class's scores, in the order of `overall`."""
+        return tuple(self.column(f"{score.name}_{name}") for score in self.overall)
+
+    def for_labels(self, names: Mapping[str, int]) -> Profile:
+        """Return the profile with the class means and a column for each class and score.
+
+        `names` gives each class its label value; the background (0) is left out, and names become
+        a-z, 0-9 and _. A profile of images returns itself. Raises ValueError where two names
+        share a value.
+        """
+        if self.kind == "image":
+            return self
+        classes = class_slugs(names)
+        return replace(self, details=segmentation.columns(classes), classes=classes)
+
     def measure(
-        self,
-        prediction: Array,
-        reference: Array,
-        mask: Array,
+        self, prediction: Array, reference: Array, mask: Array, *, spacing_mm: Sequence[float]
     ) -> Measured:
         """Score volumes (X, Y, Z) in the profile's unit, and say why a score is NaN or doubtful.
 
+        `spacing_mm` is the grid's; images are scored without it.
+
         Raises:
-            Refusal: E_METRIC_SHAPE, E_METRIC_NONFINITE, E_EMPTY_MASK or E_METRIC_RANGE.
+            Refusal: E_METRIC_SHAPE, E_METRIC_NONFINITE, E_EMPTY_MASK, E_METRIC_RANGE or
+                E_LABEL_VALUES.
         """
-        measured = self.measurement(*checked(prediction, reference, mask))
+        measured = self.measurement(prediction, reference, mask, spacing_mm, self.classes)
         scores = {name: float(measured.scores[name]) for name in self.columns}
         return Measured(scores, measured.remarks)
 
     def score(
-        self,
-        prediction: Array,
-        reference: Array,
-        mask: Array,
+        self, prediction: Array, reference: Array, mask: Array, *, spacing_mm: Sequence[float]
     ) -> dict[str, float]:
         """Return the scores alone, by column; see `measure`."""
-        return dict(self.measure(prediction, reference, mask).scores)
+        measured = self.measure(prediction, reference, mask, spacing_mm=spacing_mm)
+        return dict(measured.scores)
 
 
 def profile_named(name: str) -> Profile:
@@ -77,6 +105,21 @@ def profile_named(name: str) -> Profile:
     return PROFILES[name]
 
 
+def _of_images(measure: Callable[[Floats, Floats, Booleans], Measured]) -> Measurement:
+    """Return the measurement of images, which asks for neither spacing nor classes."""
+
+    def measured(
+        prediction: Array,
+        reference: Array,
+        mask: Array,
+        spacing_mm: Sequence[float],
+        classes: Mapping[str, int],
+    ) -> Measured:
+        return measure(*checked(prediction, reference, mask))
+
+    return measured
+
+
 PROFILES: Mapping[str, Profile] = {
     profile.name: profile
     for profile in (
@@ -85,7 +128,7 @@ PROFILES: Mapping[str, Profile] = {
             title="CT in Hounsfield units: errors by tissue class and overlap of bone",
             unit="HU",
             details=computed_tomography.COLUMNS,
-            measurement=computed_tomography.measure,
+            measurement=_of_images(computed_tomography.measure),
             notes=computed_tomography.NOTES,
         ),
         Profile(
@@ -93,7 +136,7 @@ PROFILES: Mapping[str, Profile] = {
             title="Image scores of the SynthRAD2023 challenge",
             unit="HU",
             details=challenge.COLUMNS_2023,
-            measurement=challenge.measure_2023,
+            measurement=_of_images(challenge.measure_2023),
             notes=challenge.NOTES_2023,
         ),
         Profile(
@@ -101,7 +144,7 @@ PROFILES: Mapping[str, Profile] = {
             title="Image scores of the SynthRAD2025 challenge",
             unit="HU",
             details=challenge.COLUMNS_2025,
-            measurement=challenge.measure_2025,
+            measurement=_of_images(challenge.measure_2025),
             notes=challenge.NOTES_2025,
         ),
         Profile(
@@ -109,8 +152,17 @@ PROFILES: Mapping[str, Profile] = {
             title="MR, or any image in an arbitrary unit",
             unit="arbitrary",
             details=magnetic_resonance.COLUMNS,
-            measurement=magnetic_resonance.measure,
+            measurement=_of_images(magnetic_resonance.measure),
             notes=magnetic_resonance.NOTES,
+        ),
+        Profile(
+            name="segmentation",
+            title="Segmentation: overlap, surfaces, volumes and detection by class",
+            unit="label",
+            details=segmentation.columns({}),
+            measurement=segmentation.measure,
+            notes=segmentation.NOTES,
+            kind="labels",
         ),
     )
 }

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
+import torch
+from monai.networks.layers.simplelayers import SkipConnection
 from monai.networks.nets.unet import UNet as ResidualUNet
 from pydantic import Field
 from torch import Tensor, nn
@@ -46,6 +48,11 @@ class UNetOptions(Strict):
         """Return the shortest axis of a training patch: three voxels at the bottom; see `sizes`."""
         return 3 * self.divisor
 
+    @property
+    def decoder_channels(self) -> tuple[int, ...]:
+        """Return the features of the decoder's levels, from full resolution down."""
+        return (self.features, *self.channels[:-2])
+
     def build(self, *, source_channels: int, target_channels: int, activation: Activation) -> UNet:
         """Return a freshly initialised generator."""
         return UNet(
@@ -73,6 +80,7 @@ class UNet(nn.Module):
         super().__init__()
         self.divisor = options.divisor
         self.minimum_patch = options.minimum_patch
+        self.levels = len(options.decoder_channels)
         self.body = _Body(
             spatial_dims=3,
             in_channels=source_channels,
@@ -90,11 +98,37 @@ class UNet(nn.Module):
         Raises:
             ConfigurationError: E_PATCH_SIZE, an axis is too short or no multiple of the divisor.
         """
+        self._check(source)
+        answer: Tensor = self.head(self.body(source))
+        return answer
+
+    def decode(self, source: Tensor) -> tuple[Tensor, ...]:
+        """Return the features of the decoder's levels, from full resolution down.
+
+        Their channels are the options' `decoder_channels`; the head has not been applied.
+
+        Raises:
+            ConfigurationError: E_PATCH_SIZE, an axis is too short or no multiple of the divisor.
+        """
+        self._check(source)
+        return tuple(reversed(_decoded(self.body.model, source)))[: self.levels]
+
+    def _check(self, source: Tensor) -> None:
         minimum = self.minimum_patch if self.training else 2 * self.divisor
         check_size("unet", source.shape[2:], minimum=minimum, divisor=self.divisor)
-        features: Tensor = self.body(source)
-        answer: Tensor = self.head(features)
-        return answer
+
+
+def _decoded(block: nn.Module, source: Tensor) -> list[Tensor]:
+    """Walk down MONAI's nested blocks and return what each gives on the way up, deepest first."""
+    if (
+        isinstance(block, nn.Sequential)
+        and len(block) == 3
+        and isinstance(block[1], SkipConnection)
+    ):
+        down = block[0](source)
+        deeper = _decoded(block[1].submodule, down)
+        return [*deeper, block[2](torch.cat([down, deeper[-1]], dim=1))]
+    return [block(source)]
 
 
 class _Body(ResidualUNet):

@@ -103,7 +103,7 @@ def write_case(case: Case, plan: Plan, folder: Path, settings: CohortSettings) -
     place = folder / plan.case
     for column, volume in case.volumes.items():
         path = place / f"{column}{SUFFIX[settings.format]}"
-        if volume.unit == "mask":
+        if volume.unit in ("mask", "label"):
             write_volume(path, volume, dtype="uint8")
         elif volume.unit == "SUV":
             write_volume(path, _stepped(volume), dtype="float32")
@@ -128,7 +128,7 @@ def noise_floors(table: Path, cases: Iterable[str]) -> dict[str, float]:
 
 def _table(plans: tuple[Plan, ...], settings: CohortSettings) -> str:
     """Return the table as CSV text; `mr` and `t1` are the same file."""
-    columns = ["t1", "t2", "pd", "flair", "ct", "body", "pet_low", "pet_full"]
+    columns = ["t1", "t2", "pd", "flair", "ct", "body", "tissue", "pet_low", "pet_full"]
     columns += ["lesion"] if settings.case.lesions != "none" else []
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import IntEnum
 
@@ -33,6 +34,14 @@ class Tissue(IntEnum):
     OEDEMA = 15
 
 
+BRAIN_CLASSES: Mapping[str, tuple[Tissue, ...]] = {
+    "csf": (Tissue.CSF,),
+    "grey": (Tissue.GREY, Tissue.DEEP_GREY),
+    "white": (Tissue.WHITE, Tissue.WHITE_MATTER_LESION, Tissue.OEDEMA),
+}
+"""What the labels 1, 2 and 3 of the column `tissue` stand for, in this order."""
+
+
 @dataclass(frozen=True, eq=False)
 class TissueMap:
     """What a grid's voxels hold.
@@ -57,6 +66,12 @@ class TissueMap:
         """Return the summed fraction of some tissues."""
         total: Array = self.fractions[list(tissues)].sum(axis=0)
         return total
+
+    def brain_labels(self) -> NDArray[np.uint8]:
+        """Return, per voxel, which of `BRAIN_CLASSES` fills most of it: 1, 2, 3; 0 for the rest."""
+        shares = [self.share(*tissues) for tissues in BRAIN_CLASSES.values()]
+        everything = np.stack([1.0 - sum(shares), *shares])
+        return np.asarray(everything.argmax(axis=0), dtype=np.uint8)
 
 
 @dataclass(eq=False)

@@ -7,7 +7,7 @@ from typing import Any, Literal, NamedTuple
 
 import matplotlib as mpl
 import numpy as np
-from matplotlib.colors import LinearSegmentedColormap
+from matplotlib.colors import LinearSegmentedColormap, ListedColormap, to_hex
 from numpy.typing import NDArray
 
 from medgen.report.sheet import Look, Sheet, to_png
@@ -39,13 +39,15 @@ DIFFERENCE = LinearSegmentedColormap.from_list(
 class Panel(NamedTuple):
     """One column of a preview: a RAS volume (X, Y, Z) and how to read its values.
 
-    `kind` is "image" (grey) or "difference" (two-sided around zero). `window` is the range of an
-    image's grey values, or (-limit, limit) of a difference; None chooses by unit and values.
+    `kind` is "image" (grey), "difference" (two-sided around zero) or "labels" (whole numbers, each
+    with a colour of its own; 0 is the background). `window` is the range of an image's grey values,
+    (-limit, limit) of a difference, or (0, largest) of labels, so that panels share their colours;
+    None chooses by unit and values.
     """
 
     title: str
     volume: NDArray[Any]
-    kind: Literal["image", "difference"] = "image"
+    kind: Literal["image", "difference", "labels"] = "image"
     unit: str = "arbitrary"
     window: tuple[float, float] | None = None
 
@@ -112,6 +114,9 @@ def _look(panel: Panel, mask: NDArray[Any] | None) -> Look:
     if panel.kind == "difference":
         low, high = panel.window or _symmetric(panel.volume, mask)
         return Look(low, high, DIFFERENCE, f"difference{unit}")
+    if panel.kind == "labels":
+        largest = max(1, int(panel.window[1] if panel.window else np.max(panel.volume)))
+        return Look(-0.5, largest + 0.5, label_colours(largest), "label", exact=True)
     if panel.window is not None:
         low, high = panel.window
     elif panel.unit.upper() == "HU":
@@ -121,6 +126,12 @@ def _look(panel: Panel, mask: NDArray[Any] | None) -> Look:
     if not high > low:
         high = low + 1.0
     return Look(low, high, mpl.colormaps["gray"], unit.strip(" []") or "arbitrary unit")
+
+
+def label_colours(largest: int) -> ListedColormap:
+    """Return a colour for each label from 0 to `largest`: background dark, then tab10's in turn."""
+    tab10 = mpl.colormaps["tab10"]
+    return ListedColormap(["#0d1013", *(to_hex(tab10(index % 10)) for index in range(largest))])
 
 
 def _symmetric(volume: NDArray[Any], mask: NDArray[Any] | None) -> tuple[float, float]:

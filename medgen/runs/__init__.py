@@ -1,6 +1,6 @@
 """A run folder: the only package that knows the names inside it."""
 
-from medgen.runs.assembly import assemble, completed, setting_of
+from medgen.runs.assembly import assemble, build, completed, options_of, setting_of
 from medgen.runs.card import write_card
 from medgen.runs.description import describe
 from medgen.runs.device import (
@@ -29,12 +29,14 @@ __all__ = [
     "RunFolder",
     "Statistics",
     "assemble",
+    "build",
     "choose_device",
     "choose_precision",
     "completed",
     "config_digest",
     "describe",
     "load_model",
+    "options_of",
     "preprocessing_of",
     "processor_bf16_units",
     "read_run_files",

@@ -9,6 +9,7 @@ from typing import Any, Literal, get_type_hints
 from pydantic import BaseModel, Field, create_model
 
 from medgen.config import Config, Strict, WindowScale, validate_block
+from medgen.data import Classes
 from medgen.method import Method, OptimizerSpec, Setting
 from medgen.methods import METHODS
 from medgen.problems import ConfigurationError, Problem
@@ -35,6 +36,18 @@ def assemble(config: Config) -> tuple[Method, dict[str, OptimizerSpec]]:
     later meets no surprise.
 
     Raises:
+        ConfigurationError: an unknown method, option or player; a missing role; a patch or window
+            that the networks do not take.
+    """
+    method, specs = build(config)
+    _check_patch(config, method)
+    return method, specs
+
+
+def build(config: Config) -> tuple[Method, dict[str, OptimizerSpec]]:
+    """Do what `assemble` does, but for the check that patch and window fit the networks.
+
+    Raises:
         ConfigurationError: an unknown method, option or player; a missing role.
     """
     if config.method not in METHODS:
@@ -52,7 +65,6 @@ def assemble(config: Config) -> tuple[Method, dict[str, OptimizerSpec]]:
     overrides = chosen.pop("optimizers")
     method = METHODS[config.method](setting_of(config), **chosen)
     _check_roles(config, method)
-    _check_patch(config, method)
     return method, _optimizers(config.method, method, overrides)
 
 
@@ -74,6 +86,15 @@ def completed(config: Config) -> Config:
     return config.model_copy(update={"methods": blocks})
 
 
+def options_of(config: Config) -> Mapping[str, Any]:
+    """Return the chosen method's options, typed as its constructor takes them, by name.
+
+    Raises:
+        ConfigurationError: an unknown method or option.
+    """
+    return _validated(config.method, config.methods.get(config.method) or {})
+
+
 def setting_of(config: Config) -> Setting:
     """Return what the data decides for the method: channels, and tanh only for window scales.
 
@@ -85,6 +106,7 @@ def setting_of(config: Config) -> Setting:
         source_channels=len(config.roles.source.columns),
         target_channels=max(1, len(targets)),
         head="tanh" if bounded else "linear",
+        classes=Classes.of(config.labels).count,
     )
 
 

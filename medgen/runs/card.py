@@ -5,7 +5,7 @@ from __future__ import annotations
 from medgen import __version__
 from medgen.config import Config
 from medgen.files import write_text
-from medgen.runs.description import best_scores
+from medgen.runs.description import best_scores, class_values
 from medgen.runs.folder import RunFolder
 from medgen.runs.model import Statistics, config_digest
 
@@ -19,7 +19,8 @@ def card(folder: RunFolder, config: Config, statistics: Statistics) -> str:
     """Return the model card's text in Markdown."""
     roles = config.roles
     source = ", ".join(roles.source.columns)
-    target = ", ".join(roles.target.columns) if roles.target else "none"
+    answered = [c for role in (roles.target, roles.label) if role for c in role.columns]
+    target = ", ".join(answered) or "none"
     best = best_scores(folder)
     spacing = " x ".join(f"{mm:g}" for mm in config.preprocessing.spacing_mm)
     lines = [
@@ -29,7 +30,7 @@ def card(folder: RunFolder, config: Config, statistics: Statistics) -> str:
         "",
         f"- Method: `{config.method}`, trained with medgen {__version__}",
         f"- Source columns: {source}",
-        f"- Target columns: {target}",
+        *_target_lines(config),
         f"- Working grid: {spacing} mm, axes ordered to RAS; "
         f"patches of {' x '.join(map(str, config.train.patch))} voxels",
         f"- Weights from step {best.get('step', 'none')} of {config.train.steps}",
@@ -69,6 +70,17 @@ def card(folder: RunFolder, config: Config, statistics: Statistics) -> str:
         "",
     ]
     return "\n".join(lines)
+
+
+def _target_lines(config: Config) -> list[str]:
+    """Say what the answers are made like: target columns, and the classes of a label."""
+    roles, lines = config.roles, []
+    if roles.target:
+        lines.append(f"- Target columns: {', '.join(roles.target.columns)}")
+    if roles.label:
+        classes = ", ".join(f"{name} = {value}" for name, value in class_values(config).items())
+        lines.append(f"- Label column: {roles.label.columns[0]} ({classes})")
+    return lines
 
 
 def _count_row(statistics: Statistics, name: str) -> str:

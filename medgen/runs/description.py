@@ -10,6 +10,8 @@ from typing import Any
 
 from safetensors import SafetensorError, safe_open
 
+from medgen.config import Config
+from medgen.data import Classes
 from medgen.files import sha256_of_file
 from medgen.runs.folder import RunFolder
 from medgen.runs.model import config_digest, read_run_files
@@ -29,6 +31,8 @@ def describe(run: Path) -> dict[str, Any]:
         "method": config.method,
         "source": list(roles.source.columns),
         "target": list(roles.target.columns) if roles.target else [],
+        "label": list(roles.label.columns) if roles.label else [],
+        "classes": class_values(config),
         "intensity": config.as_json()["intensity"],
         "spacing_mm": list(config.preprocessing.spacing_mm),
         "patch_voxels": list(config.train.patch),
@@ -39,6 +43,11 @@ def describe(run: Path) -> dict[str, Any]:
         "config_sha256": config_digest(config),
         "weights_sha256": sha256_of_file(folder.weights) if folder.weights.is_file() else None,
     }
+
+
+def class_values(config: Config) -> dict[str, int]:
+    """Return the value that a label answer holds for each class."""
+    return Classes.of(config.labels).written
 
 
 def best_scores(folder: RunFolder) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from medgen import __version__
 from medgen.config import Config, parse_config
-from medgen.data import Preprocessing
+from medgen.data import Classes, Preprocessing
 from medgen.files import replacing, sha256_of_file, sha256_of_json, write_json, write_text
 from medgen.method import Method
 from medgen.problems import ConfigurationError, NothingFound, Problem
@@ -86,6 +86,7 @@ def preprocessing_of(config: Config, cohort: Mapping[str, tuple[float, float]]) 
         settings=config.preprocessing,
         intensity=config.intensity,
         interpolation=config.convert.interpolation,
+        classes=Classes.of(config.labels),
         cohort=cohort,
     )
 
@@ -189,7 +190,8 @@ def read_run_files(folder: RunFolder) -> tuple[Config, Statistics, dict[str, tup
         ConfigurationError: a part of it is damaged.
     """
     if not folder.config.is_file():
-        problem = Problem("E_RUN_MISSING", "this is not a run folder", "give the folder of --run")
+        advice = "give the folder of --run, which holds model/"
+        problem = Problem("E_RUN_MISSING", "this is not a run folder", advice)
         raise NothingFound(problem)
     try:
         config = parse_config(yaml.safe_load(folder.config.read_text(encoding="utf-8")))

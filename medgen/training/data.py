@@ -148,6 +148,7 @@ def prepare_data(
         margin=method.margin,
         batch_size=train.batch_size,
         inside_mask=train.inside_mask,
+        foreground=train.foreground,
         augment=train.augment,
         seed=train.seed,
     )

@@ -79,7 +79,7 @@ class CollapseGuard:
                     "E_COLLAPSE",
                     f"the answers are nearly constant (spread {spread:.1%} of the truth's) in "
                     f"{self.count} validations up to step {step}",
-                    "check the intensity scales and the previews, lower the learning rates, or "
-                    "compare with method: regression",
+                    "check the intensity scales, the labels and the previews, or lower the "
+                    "learning rates",
                 )
             )

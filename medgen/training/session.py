@@ -89,12 +89,12 @@ def prepare_session(
         ConfigurationError: the configuration or the table is refused.
         Refusal: a case is; every problem of every case is listed.
     """
-    check_profile(config)
     place = choose_device(device)
     if place.type == "cpu":
         spare_a_core()
     torch.manual_seed(config.train.seed)
     method, specs = assemble(config)
+    check_profile(config, method)
     config = completed(config)
     parent: frozenset[str] = frozenset()
     if start_from is not None:

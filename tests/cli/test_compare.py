@@ -56,3 +56,21 @@ def test_what_is_no_report_is_refused(reports: Path, capsys: pytest.CaptureFixtu
     (reports / "two/summary.json").unlink()
     assert main(arguments(reports)) == Exit.USAGE
     assert "E_REPORT" in capsys.readouterr().err
+
+
+def test_of_many_classes_the_first_scores_are_shown(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    classes = {f"region_{value}": value for value in range(1, 8)}
+    profile = PROFILES["segmentation"].for_labels(classes)
+    for name, score in (("one", 0.5), ("two", 0.6)):
+        results = [Scored(f"c{i}", f"p{i}", dict.fromkeys(profile.columns, score)) for i in (1, 2)]
+        write_text(tmp_path / name / "scores.csv", scores_csv(profile, results))
+        write_json(tmp_path / name / "summary.json", summary_json(profile, results, {"mask": ""}))
+    assert main(arguments(tmp_path)) == Exit.OK
+    shown = capsys.readouterr().out
+    assert "dice_region_7" in shown
+    assert "and 18 more scores in the report" in shown
+    page = (tmp_path / "out/comparison.html").read_text()
+    assert "The first 30 scores" in page
+    assert "lesion_precision_region_7" in page

@@ -109,3 +109,50 @@ def test_nothing_found(cohort: Path, capsys: pytest.CaptureFixture[str]) -> None
     arguments[2] = str(cohort / "empty")
     assert main(arguments) == Exit.NOTHING_FOUND
     assert "--prediction" in capsys.readouterr().err
+
+
+def test_a_segmentation(cohort: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for case in ("a", "b"):
+        for name, cube in (("label", slice(2, -2)), ("answer", slice(3, -2))):
+            values = np.zeros(GRID.shape, np.uint8)
+            values[cube, 2:-2, 2:-2] = 1
+            path = cohort / name / f"{case}.nii.gz"
+            write_volume(path, Volume(values, GRID), dtype="uint8")
+        names = {"labels": {"Tumour": 1} if case == "a" else {"lesion": 1}}
+        (cohort / f"answer/{case}.json").write_text(json.dumps(names))
+    arguments = [
+        *("evaluate", "--prediction", str(cohort / "answer")),
+        *("--reference", str(cohort / "label"), "--profile", "segmentation"),
+        *("--output", str(cohort / "report")),
+    ]
+    assert main(arguments) == Exit.OK
+    shown = capsys.readouterr()
+    assert "mask: none: the whole volume counts" in shown.err
+    assert "name their labels differently" in shown.err
+    lines = shown.out.splitlines()
+    assert lines[1].split()[:2] == ["dice", "0.9091"]
+    row = next(line.split() for line in lines if line.startswith("label_1"))
+    assert row == ["label_1", "0.9091", "2", "-16.67", "1", "1", "1"]
+
+
+def test_infinite_scores_are_counted(cohort: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for case, size in (("a", 0), ("b", 4)):
+        for name, value in (("label", 1), ("answer", size > 0)):
+            values = np.zeros(GRID.shape, np.uint8)
+            values[2:6, 2:6, 2:6] = value
+            path = cohort / name / f"{case}.nii.gz"
+            write_volume(path, Volume(values, GRID), dtype="uint8")
+    assert (
+        main(
+            [
+                *("evaluate", "--prediction", str(cohort / "answer")),
+                *("--reference", str(cohort / "label"), "--profile", "segmentation"),
+                *("--output", str(cohort / "report")),
+            ]
+        )
+        == Exit.OK
+    )
+    shown = capsys.readouterr()
+    row = next(line for line in shown.out.splitlines() if line.startswith("hd95_mm"))
+    assert row.endswith("1 and 1 infinite")
+    assert "missed altogether" in shown.err

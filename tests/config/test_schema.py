@@ -55,8 +55,42 @@ def test_a_role_is_a_list_or_columns_with_a_condition() -> None:
 def test_roles_name_each_column_once() -> None:
     roles = {"source": ["t1", "t2"], "target": ["t2"], "label": ["lesion"], "mask": "body"}
     scales = {name: {"scale": "window", "low": 0, "high": 1, "unit": "1"} for name in ("t1", "t2")}
-    config = parse_config(plain(roles=roles, intensity=scales))
+    config = parse_config(plain(roles=roles, intensity=scales, labels={"lesion": 1}))
     assert config.roles.columns() == ("t1", "t2", "lesion", "body")
+
+
+LABEL = {"roles": {"source": ["mr"], "target": ["ct"], "label": ["seg"]}}
+
+
+def test_labels_take_one_value_or_several() -> None:
+    config = parse_config(plain(**LABEL, labels={"core": 4, "rim": [1, 2], "background": [9]}))
+    assert config.labels == {"core": (4,), "rim": (1, 2), "background": (9,)}
+    assert parse_config(config.as_json()) == config
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"labels": {"lesion": 1}}, "there is no label role"),
+        ({**LABEL, "labels": {"left_eye": 1}}, "'left_eye' has a side, and axis 0 is mirrored"),
+        ({"convert": {"keep_largest": ["liver"]}}, "keep_largest: 'liver' is not one of"),
+        ({**LABEL}, "labels: name the classes of the label column"),
+        ({**LABEL, "labels": {"background": [3]}}, "labels: name the classes"),
+        ({**LABEL, "labels": {"lesion": 0}}, "0 is the background"),
+        ({**LABEL, "labels": {"one": 1, "two": [2, 1]}}, "value 1 belongs to one and two"),
+        ({**LABEL, "labels": {"one": 1, "background": [1]}}, "value 1 belongs to one and back"),
+        ({**LABEL, "labels": {"one": 256}}, "less than or equal to 255|at most 255"),
+        ({**LABEL, "labels": {"one": True}}, "labels.one"),
+        ({**LABEL, "labels": {"../one": 1}}, "labels"),
+        (
+            {"roles": {**LABEL["roles"], "label": ["a", "b"]}, "labels": {"one": 1}},
+            "roles.label: give one column",
+        ),
+    ],
+)
+def test_labels_that_cannot_be_are_refused(changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigurationError, match=message):
+        parse_config(plain(**changes))
 
 
 def test_a_configuration_does_not_change() -> None:

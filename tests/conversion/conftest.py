@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from medgen.config import ConvertConfig, PreprocessingConfig, Roles
 from medgen.conversion import Converter
-from medgen.data import Preprocessing
+from medgen.data import Classes, Preprocessing
 from medgen.method import Answer, Batch, Clock, Losses, Method, Minimize, OptimizerSpec
 
 MR_WINDOW = {"scale": "window", "low": 0.0, "high": 1000.0, "unit": "arbitrary", "background": 0.0}
@@ -60,6 +60,7 @@ def make_converter(
     crop: str = "none",
     target: Mapping[str, Any] = MR_WINDOW,
     source: Mapping[str, Any] = MR_WINDOW,
+    labels: Mapping[str, tuple[int, ...]] | None = None,
     patch: tuple[int, int, int] = (16, 16, 16),
     margin: int = 0,
     divisor: int = 1,
@@ -79,6 +80,7 @@ def make_converter(
         settings=PreprocessingConfig.model_validate({"spacing_mm": spacing_mm, "crop": crop}),
         intensity=_scales(roles["intensity"]),
         interpolation=settings.interpolation,
+        classes=Classes.of(labels or {}),
     )
     return Converter(
         method,

@@ -202,7 +202,7 @@ def test_unknown_and_other_answers_are_refused(converter_of: Any) -> None:
     converter = converter_of()
     with pytest.raises(ConfigurationError, match="known: forward, areas"):
         converter({"mr": ball()}, answer="backward")
-    with pytest.raises(ConfigurationError, match="image answers only"):
+    with pytest.raises(ConfigurationError, match="neither an image of one column nor a label map"):
         converter({"mr": ball()}, answer="areas")
 
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from medgen.config import Config, parse_config
-from medgen.data import Preprocessing
+from medgen.data import Classes, Preprocessing
 from medgen.volumes import Grid, Volume, write_volume
 
 
@@ -58,6 +58,7 @@ def make_preprocessing(
         config.intensity,
         config.convert.interpolation,
         cohort or {},
+        Classes.of(config.labels),
     )
 
 

@@ -150,3 +150,48 @@ def test_unpaired_groups_are_zipped_and_independent():
 def test_wrong_groups_are_refused(groups, message):
     with pytest.raises(ValueError, match=message):
         Batches(groups, patch=(4, 4, 4), batch_size=1)
+
+
+def labelled_case(index: int) -> CachedCase:
+    """Return a case with 40 voxels of class 1 and 2 of class 3, and none of class 2."""
+    plain = make_case(index)
+    label = np.zeros((1, *SHAPE), dtype=np.uint8)
+    label[0, 6:10, 9:11, 5:10] = 1
+    label[0, 14, 17, 10:12] = 3
+    flat = [np.flatnonzero(label == value).astype(np.int32) for value in (1, 2, 3)]
+    arrays = {**plain.arrays, "label": label, "labelled": np.concatenate(flat)}
+    counts = tuple(len(found) for found in flat)
+    return CachedCase(plain.case, arrays, {}, plain.grid, plain.jitter, class_counts=counts)
+
+
+def centres(foreground: float, keys: frozenset[str]) -> list[int]:
+    """Return the class in the middle of 300 patches of one voxel's reach."""
+    batches = Batches(
+        [Group(keys, [labelled_case(0)])],
+        patch=(1, 1, 1),
+        batch_size=1,
+        inside_mask=1.0,
+        foreground=foreground,
+        augment=STILL,
+        seed=3,
+    )
+    return [int(batches.batch(step)["label"][0, 0, 0, 0, 0]) for step in range(300)]
+
+
+def test_every_class_of_a_case_is_centred_on_as_often():
+    found = centres(1.0, frozenset({"source", "label"}))
+    assert set(found) == {1, 3}
+    assert 100 < found.count(3) < 200, "two voxels are drawn as often as forty"
+
+
+def test_the_rest_is_drawn_from_the_mask():
+    found = centres(0.5, frozenset({"source", "label"}))
+    assert 90 < found.count(0) < 190
+    assert centres(0.0, frozenset({"source", "label"})).count(0) > 250
+
+
+def test_a_group_that_reads_no_label_does_not_look_for_classes():
+    plain = Group(frozenset({"source"}), [make_case(0)])
+    labelled = Group(frozenset({"source"}), [labelled_case(0)])
+    options = {"patch": (8, 8, 8), "batch_size": 2, "augment": STILL, "seed": 1}
+    assert equal(Batches([plain], **options).batch(4), Batches([labelled], **options).batch(4))

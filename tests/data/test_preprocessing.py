@@ -204,18 +204,79 @@ def test_a_cohort_scale_comes_from_the_run(volumes, config, preprocessing):
     assert (codec.low, codec.high, codec.clip) == (0.0, 500.0, False)
 
 
-def test_labels_stay_whole_and_follow_by_nearest_neighbour(volumes, config, preprocessing):
+def labelled(case):
+    """Return label values 3 inside, 1 in the shell, 0 in the air, on the case's grid."""
+    values = np.where(case["mr"].data > 600, 3, np.where(case["mr"].data > 100, 1, 0))
+    return Volume(values.astype(np.int16), case["mr"].grid)
+
+
+SEGMENTED = {"roles": {"source": ["mr"], "label": ["seg"]}, "labels": {"inside": 3, "shell": 1}}
+
+
+def test_labels_become_class_indices_in_the_order_of_their_values(volumes, config, preprocessing):
     case = volumes()
-    labels = np.where(case["mr"].data > 600, 3, np.where(case["mr"].data > 100, 1, 0))
-    case["seg"] = Volume(labels.astype(np.int16), case["mr"].grid)
-    roles = {"source": ["mr"], "label": ["seg"]}
-    way = preprocessing(config(roles=roles, preprocessing={"spacing_mm": [3.0, 3.0, 3.0]}))
-    label = way.prepare_case(case).arrays["label"]
+    case["seg"] = labelled(case)
+    label = preprocessing(config(**SEGMENTED)).prepare_case(case).arrays["label"]
     assert label.dtype == np.uint8
-    assert set(np.unique(label)) == {0, 1, 3}
-    case["seg"] = Volume(labels + 0.5, case["mr"].grid)
-    with pytest.raises(Refusal, match=r"E_LABEL_VALUES \[column seg\]"):
-        way.prepare_case(case)
+    assert label.shape[0] == 1
+    assert set(np.unique(label)) == {0, 1, 2}
+    way = preprocessing(config(**SEGMENTED, preprocessing={"crop": "none"}))
+    same = way.prepare_case(case).arrays["label"][0]
+    assert np.array_equal(same, np.array([0, 1, 0, 2], np.uint8)[case["seg"].data])
+
+
+def test_a_coarser_voxel_takes_the_class_that_fills_most_of_it(volumes, config, preprocessing):
+    case = volumes(spacing=1.0)
+    checkers = np.indices(case["mr"].grid.shape).sum(axis=0) % 4 > 0
+    case["seg"] = Volume(
+        np.where(case["mr"].data > 100, np.where(checkers, 3, 1), 0), case["mr"].grid
+    )
+    coarse = {"spacing_mm": [4.0, 4.0, 4.0]}
+    prepared = preprocessing(config(**SEGMENTED, preprocessing=coarse)).prepare_case(case)
+    label = prepared.arrays["label"]
+    ones, twos = (label == 1).sum(), (label == 2).sum()
+    assert twos > 20 * ones, "three voxels of four hold it, so nearly every coarse one"
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda seg: seg + 0.5, r"E_LABEL_VALUES \[column seg\]: labels are not whole"),
+        (lambda seg: seg - 1, r"E_LABEL_VALUES \[column seg\]: labels are not whole"),
+        (lambda seg: seg * 2, r"E_LABEL_VALUES \[column seg\]: the label holds 2, 6, which"),
+        (lambda seg: np.where(seg == 0, 3, 0), r"E_PAIR_OVERLAP \[column seg\]: only \d+%"),
+    ],
+)
+def test_a_label_that_cannot_be_meant_is_refused(volumes, config, preprocessing, change, message):
+    case = volumes()
+    seg = labelled(case)
+    case["seg"] = seg.with_data(change(seg.data))
+    with pytest.raises(Refusal, match=message):
+        preprocessing(config(**SEGMENTED)).prepare_case(case)
+
+
+def test_an_odd_label_is_warned_of(volumes, config, preprocessing):
+    case = volumes()
+    way = preprocessing(config(**SEGMENTED))
+    case["seg"] = labelled(case)
+    assert way.prepare_case(case).warnings == ()
+    case["seg"] = labelled(case).with_data(np.zeros_like(labelled(case).data))
+    assert way.prepare_case(case).warnings == ("column seg: nothing is labelled",)
+    grid = case["mr"].grid.crop((0, 0, 0), (20, 44, 36))
+    case["seg"] = Volume(labelled(case).data[:20], grid)
+    other, short = way.prepare_case(case).warnings
+    assert other.startswith("column seg: lies on another grid than mr")
+    assert "does not reach" in short
+
+
+def test_a_labelled_case_learns_the_rim_too(volumes, config, preprocessing):
+    case = volumes()
+    case["seg"] = labelled(case)
+    way = preprocessing(config(**SEGMENTED, preprocessing={"crop": "none"}))
+    mask = way.prepare_case(case).arrays["mask"][0] > 0
+    body = way.prepare_source(case).body
+    assert (mask & ~body).any()
+    assert (mask >= body).all()
 
 
 def test_a_case_of_the_target_alone_is_laid_out_by_it(volumes, config, preprocessing):

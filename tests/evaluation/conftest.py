@@ -1,6 +1,5 @@
 """A cohort small enough to score in a blink: a bright ball of bone in soft tissue in air."""
 
-import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -64,7 +63,23 @@ def cohort(tmp_path: Path, write: Write) -> Path:
     return tmp_path
 
 
-def note(prediction: Path, **facts: object) -> None:
-    """Write the sidecar beside a prediction."""
-    name = prediction.name.split(".")[0]
-    prediction.with_name(f"{name}.json").write_text(json.dumps(facts))
+def shells(seed: int, shift: int = 0) -> np.ndarray:
+    """Return a core (2) in a shell (1), with holes, moved by some voxels along the first axis."""
+    grid = np.stack(np.meshgrid(*[np.linspace(-1, 1, n) for n in SHAPE], indexing="ij"))
+    radius = np.sqrt((grid**2).sum(axis=0))
+    values = np.where(radius < 0.4, 2, np.where(radius < 0.7, 1, 0))
+    values[np.random.default_rng(seed).random(SHAPE) < 0.05] = 0
+    return np.roll(values, shift, 0).astype(np.uint8)
+
+
+@pytest.fixture
+def labelled(tmp_path: Path, write: Write) -> Path:
+    """Write four cases of three patients with label volumes, worse from case to case."""
+    rows = ["case,patient,label"]
+    for index, case in enumerate(CASES):
+        write(f"reference/{case}.nii.gz", shells(index), dtype="uint8")
+        write(f"prediction/{case}.nii.gz", shells(index, 1 + index), dtype="uint8")
+        write(f"better/{case}.nii.gz", shells(index, index), dtype="uint8")
+        rows.append(f"{case},{PATIENTS[case]},reference/{case}.nii.gz")
+    (tmp_path / "cases.csv").write_text("\n".join(rows) + "\n")
+    return tmp_path

@@ -4,13 +4,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from medgen.evaluation.labelling import Labelling
 from medgen.evaluation.matching import Case
-from medgen.evaluation.scoring import load, read_sidecar, score_case
+from medgen.evaluation.scoring import load, score_case
 from medgen.metrics import PROFILES
 from medgen.problems import Refusal
 
 AFFINE = np.array([[-3.0, 0, 0, 30], [0, 3.0, 0, -28], [0, 0, 4.0, -33], [0, 0, 0, 1]])
 HU = PROFILES["hu"]
+LABELS = PROFILES["segmentation"].for_labels({"shell": 1, "core": 2})
 
 
 def case_of(cohort: Path, name: str = "c1", *, mask: bool = True) -> Case:
@@ -31,7 +33,9 @@ def test_files_score_like_their_arrays(cohort: Path) -> None:
     scored, triplet = score_case(case_of(cohort), HU)
     assert triplet is not None
     assert not scored.failed
-    expected = HU.score(triplet.prediction, triplet.reference, triplet.mask)
+    expected = HU.score(
+        triplet.prediction, triplet.reference, triplet.mask, spacing_mm=(3.0, 3.0, 4.0)
+    )
     assert scored.scores == pytest.approx(expected)
     assert 10 < scored.scores["mae"] < 20  # noise of sd 20
     assert set(scored.digests) == {"prediction", "reference", "mask"}
@@ -156,14 +160,6 @@ def test_the_sidecar_tells_seen_cases_and_units(cohort: Path, seen: bool | None)
     assert scored.remarks == ()
 
 
-@pytest.mark.parametrize("text", ["", "[1]", "{", '{"seen_in_training": "yes", "unit": 3}'])
-def test_a_strange_sidecar_is_no_failure(cohort: Path, text: str) -> None:
-    (cohort / "prediction/c1.json").write_text(text)
-    sidecar = read_sidecar(cohort / "prediction/c1.mha")
-    assert (sidecar.seen_in_training, sidecar.unit) == (None, None)
-    assert bool(sidecar.remarks) == (not text.startswith('{"'))
-
-
 def test_a_sidecar_of_another_file_is_doubted(cohort: Path) -> None:
     plain, _ = score_case(case_of(cohort), HU)
     path = cohort / "prediction/c1.json"
@@ -199,3 +195,76 @@ def test_a_mask_holds_nothing_beyond_its_own_field_of_view(
     assert triplet is not None
     assert triplet.mask[:, :, :9].all()
     assert not triplet.mask[:, :, 9:].any()
+
+
+def labels_of(labelled: Path, name: str = "c1", **more: Path) -> Case:
+    paths = {role: labelled / f"{role}/{name}.nii.gz" for role in ("prediction", "reference")}
+    return Case(name, **(paths | more))
+
+
+def test_label_files_score_like_their_arrays_everywhere(labelled: Path) -> None:
+    scored, triplet = score_case(labels_of(labelled), LABELS)
+    assert triplet is not None
+    assert triplet.mask.all()
+    expected = LABELS.score(
+        triplet.prediction, triplet.reference, triplet.mask, spacing_mm=(3.0, 3.0, 4.0)
+    )
+    assert scored.scores == pytest.approx(expected, nan_ok=True)
+    assert 0.5 < scored.scores["dice"] < 1
+    assert scored.scores["volume_ml_core"] == pytest.approx(
+        np.count_nonzero(triplet.prediction == 2) * 36 / 1000
+    )
+
+
+def test_labels_are_scored_inside_a_mask(labelled: Path, write: Callable[..., Path]) -> None:
+    half = np.zeros((22, 20, 18), np.uint8)
+    half[:, :, :9] = 1
+    mask = write("mask/c1.nii.gz", half, dtype="uint8")
+    scored, triplet = score_case(labels_of(labelled, mask=mask), LABELS)
+    whole, _ = score_case(labels_of(labelled), LABELS)
+    assert triplet is not None
+    assert np.array_equal(triplet.mask, half > 0)
+    assert scored.scores["reference_volume_ml"] < 0.6 * whole.scores["reference_volume_ml"]
+
+
+def test_labels_on_another_grid_take_the_nearest_value(
+    labelled: Path, write: Callable[..., Path]
+) -> None:
+    fine = load(labels_of(labelled), LABELS).prediction.repeat(2, 0)
+    affine = AFFINE @ np.diag([0.5, 1, 1, 1])
+    affine[:3, 3] += AFFINE[:3, 0] * -0.25
+    write("prediction/c1.nii.gz", fine, affine, dtype="uint8")
+    refused, _ = score_case(labels_of(labelled), LABELS)
+    assert codes(refused) == ["E_GRID_MISMATCH"]
+    _, triplet = score_case(labels_of(labelled), LABELS, match_grid=True)
+    assert triplet is not None
+    assert set(np.unique(triplet.prediction)) == {0, 1, 2}
+    assert np.array_equal(triplet.prediction, fine[::2]) or np.array_equal(
+        triplet.prediction, fine[1::2]
+    )
+
+
+def test_what_is_no_label_volume_is_refused_by_role(
+    labelled: Path, write: Callable[..., Path]
+) -> None:
+    write("prediction/c1.nii.gz", np.full((22, 20, 18), 0.5))
+    write("reference/c1.nii.gz", np.full((22, 20, 18), -1.0))
+    scored, _ = score_case(labels_of(labelled), LABELS)
+    assert [(p.code, p.case, p.column) for p in scored.problems] == [
+        ("E_LABEL_VALUES", "c1", "prediction"),
+        ("E_LABEL_VALUES", "c1", "reference"),
+    ]
+
+
+def test_merged_values_are_replaced_in_both_volumes(labelled: Path) -> None:
+    triplet = load(labels_of(labelled), LABELS, labelling=Labelling(becomes={2: 1, 1: 0}))
+    plain = load(labels_of(labelled), LABELS)
+    assert np.array_equal(triplet.reference, plain.reference == 2)
+    assert np.array_equal(triplet.prediction, plain.prediction == 2)
+
+
+def test_labels_are_not_scored_as_an_image(cohort: Path) -> None:
+    (cohort / "prediction/c1.json").write_text('{"unit": "label", "labels": {"lesion": 1}}')
+    scored, _ = score_case(case_of(cohort), HU)
+    assert codes(scored) == ["E_PROFILE_KIND"]
+    assert "--profile segmentation" in scored.problems[0].advice

@@ -23,12 +23,15 @@ SMALL: Mapping[str, Mapping[str, Any]] = {
         "discriminator": PatchDiscriminatorOptions(channels=4, layers=1),
     },
     "regression": {"generator": GENERATOR},
+    "segmenter": {"network": GENERATOR, "deep_supervision": True},
 }
 """Options that make a method small enough for the fast tier; a new method adds its own."""
 
 SETTINGS = {
-    "one bounded channel": Setting(source_channels=1, target_channels=1, head="tanh"),
-    "two channels, unbounded": Setting(source_channels=2, target_channels=1, head="linear"),
+    "one bounded channel": Setting(source_channels=1, target_channels=1, head="tanh", classes=2),
+    "two channels, unbounded": Setting(
+        source_channels=2, target_channels=1, head="linear", classes=3
+    ),
 }
 
 
@@ -75,7 +78,9 @@ class Game:
             "target": torch.where(first > 0.2, 0.8, 0.3 * first - 0.4).repeat(
                 1, max(1, self.setting.target_channels), 1, 1, 1
             ),
-            "label": (first > 0.2).long(),
+            "label": ((first > 0.2).long() + (first > 0.6).long()).clamp(
+                max=max(1, self.setting.classes - 1)
+            ),
             "mask": torch.ones_like(first),
         }
         return {key: everything[key] for key in frozenset().union(*self.method.reads)}

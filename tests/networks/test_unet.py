@@ -161,3 +161,18 @@ def test_options_are_strict(options: dict[str, Any]) -> None:
 def test_options_come_from_plain_values() -> None:
     plain = {"name": "unet", "channels": [4, 8, 16], "features": 4, "residual_units": 1}
     assert UNetOptions.model_validate(plain) == SMALL
+
+
+@pytest.mark.parametrize("residual_units", [0, 2])
+@pytest.mark.parametrize("channels", [(4, 8), (4, 8, 16), (4, 8, 12, 16)])
+def test_the_decoders_features_are_those_under_the_head(
+    channels: tuple[int, ...], residual_units: int
+) -> None:
+    options = UNetOptions(channels=channels, features=3, residual_units=residual_units)
+    net = build(options).eval()
+    source = torch.randn(1, 1, 24, 24, 24)
+    with torch.no_grad():
+        features = net.decode(source)
+        assert torch.equal(net.head(features[0]), net(source))
+    assert tuple(f.shape[1] for f in features) == options.decoder_channels
+    assert [f.shape[2] for f in features] == [24 // 2**level for level in range(len(features))]

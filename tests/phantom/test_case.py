@@ -8,7 +8,7 @@ from medgen.phantom import CaseSettings, simulate
 from medgen.phantom.geometry import draw_placement
 from medgen.phantom.randomness import Streams
 
-COLUMNS = {"t1", "t2", "pd", "flair", "ct", "pet_low", "pet_full", "body"}
+COLUMNS = {"t1", "t2", "pd", "flair", "ct", "pet_low", "pet_full", "body", "tissue"}
 
 
 def _hashes(case):
@@ -40,6 +40,16 @@ def test_columns_units_and_grids(make):
         assert volume.data.shape == (32, 40, 32)
         assert np.isfinite(volume.data).all()
         np.testing.assert_allclose(volume.grid.spacing_mm, [6.0, 5.6, 6.0])
+
+
+def test_tissue_labels_are_what_fills_most_of_a_voxel(make):
+    case = make()
+    tissue, t1 = case.volumes["tissue"], case.volumes["t1"].data
+    assert tissue.unit == "label"
+    assert set(np.unique(tissue.data)) == {0, 1, 2, 3}
+    assert not tissue.data[~(case.volumes["body"].data > 0)].any()
+    csf, grey, white = (float(t1[tissue.data == label].mean()) for label in (1, 2, 3))
+    assert csf < grey < white, "as T1 shows them"
 
 
 def test_the_truth_is_json_and_records_what_images_hide(make):

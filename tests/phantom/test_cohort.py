@@ -9,7 +9,7 @@ from medgen.problems import ConfigurationError
 from medgen.volumes import open_volume
 
 SMALL = CaseSettings(size=(24, 28, 24))
-COLUMNS = ["mr", "t1", "t2", "pd", "flair", "ct", "body", "pet_low", "pet_full"]
+COLUMNS = ["mr", "t1", "t2", "pd", "flair", "ct", "body", "tissue", "pet_low", "pet_full"]
 
 
 @pytest.fixture(scope="module")
@@ -34,7 +34,7 @@ def test_mr_is_the_t1_itself(cohort):
 
 def test_volumes_come_back_with_their_types(cohort):
     folder = cohort.parent / "head-000"
-    kinds = {"t1": "int16", "ct": "int16", "body": "uint8", "pet_low": "float32"}
+    kinds = {"t1": "int16", "ct": "int16", "body": "uint8", "tissue": "uint8", "pet_low": "float32"}
     for column, kind in kinds.items():
         assert open_volume(folder / f"{column}.nii.gz").data.dtype == np.dtype(kind)
     assert open_volume(folder / "pet_low.nii.gz").data.min() < 0

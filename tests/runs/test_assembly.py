@@ -20,7 +20,8 @@ def config(method: str = "conditional_gan", target_scale: str = "window", **bloc
     }
     return parse_config(
         {
-            "roles": {"source": ["t1", "t2"], "target": ["ct"]},
+            "roles": {"source": ["t1", "t2"], "target": ["ct"], "label": ["lesion"]},
+            "labels": {"core": [1, 3], "rim": 2},
             "intensity": {
                 "t1": {"scale": "percentile"},
                 "t2": {"scale": "percentile"},
@@ -36,6 +37,7 @@ def test_channels_and_head_follow_the_data() -> None:
     setting = setting_of(config())
     assert (setting.source_channels, setting.target_channels, setting.head) == (2, 1, "tanh")
     assert setting_of(config(target_scale="cohort")).head == "linear"
+    assert setting.classes == 3, "two classes and the background"
 
 
 @pytest.mark.parametrize("method", METHODS)

@@ -25,7 +25,9 @@ def write_case(folder: Path, name: str, seed: int) -> None:
     ct = np.where(radius < 1, np.where(radius < 0.8, 40.0, 900.0), -1000.0)
     affine = np.diag([4.0, 4.0, 4.0, 1.0])
     affine[:3, 3] = rng.uniform(-5, 5, 3)
-    for column, data in (("mr", mr + rng.normal(0, 5, SHAPE)), ("ct", ct)):
+    seg = np.where(radius < 1, np.where(radius < 0.8, 1, 4), 0)
+    volumes = {"mr": mr + rng.normal(0, 5, SHAPE), "ct": ct, "seg": seg}
+    for column, data in volumes.items():
         image = nib.Nifti1Image(data.astype(np.int16), affine)
         image.set_sform(affine, 1)
         image.set_qform(affine, 1)
@@ -38,21 +40,29 @@ def tiny_cohort(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return the table of five tiny cases: three to train on, one to validate, one to test."""
     folder = tmp_path_factory.mktemp("tiny_cohort")
     splits = ["train", "train", "train", "validation", "test"]
-    lines = ["case,patient,split,mr,ct"]
+    lines = ["case,patient,split,mr,ct,seg"]
     for index, split in enumerate(splits):
         name = f"c{index}"
         write_case(folder, name, index)
-        lines.append(f"{name},p{index},{split},{name}_mr.nii.gz,{name}_ct.nii.gz")
+        files = ",".join(f"{name}_{column}.nii.gz" for column in ("mr", "ct", "seg"))
+        lines.append(f"{name},p{index},{split},{files}")
     table = folder / "cases.csv"
     table.write_text("\n".join(lines) + "\n", encoding="utf-8")
     return table
+
+
+PROFILES = {
+    "segmenter": {"profile": "segmentation", "best_by": {"name": "dice", "mode": "max"}},
+}
+"""How validation scores methods whose answer is not in HU."""
 
 
 def tiny_config(method: str = "conditional_gan", **train: Any) -> Config:
     """Return a configuration of seconds: two small levels, patches of 16 voxels."""
     unet: Mapping[str, Any] = {"name": "unet", "channels": [4, 8], "residual_units": 1}
     raw: dict[str, Any] = {
-        "roles": {"source": ["mr"], "target": ["ct"], "mask": "auto"},
+        "roles": {"source": ["mr"], "target": ["ct"], "label": ["seg"], "mask": "auto"},
+        "labels": {"inside": 1, "shell": 4},
         "preprocessing": {"spacing_mm": [4.0, 4.0, 4.0], "crop": "none"},
         "intensity": {
             "mr": {"scale": "percentile", "low": 0.5, "high": 99.5},
@@ -65,6 +75,7 @@ def tiny_config(method: str = "conditional_gan", **train: Any) -> Config:
                 "discriminator": {"name": "patch_discriminator", "channels": 4, "layers": 1},
             },
             "regression": {"generator": unet},
+            "segmenter": {"network": unet},
         },
         "train": {
             "steps": 6,
@@ -72,7 +83,7 @@ def tiny_config(method: str = "conditional_gan", **train: Any) -> Config:
             "patch": [16, 16, 16],
             "precision": "fp32",
             "save_every_steps": 2,
-            "validate": {"every_steps": 3},
+            "validate": {"every_steps": 3, **PROFILES.get(method, {})},
             **train,
         },
         "convert": {"overlap_voxels": 4},
