@@ -8,6 +8,7 @@ from medgen.volumes.listing import SUFFIXES, list_volumes, volume_name
 from medgen.volumes.overlap import field_of_view, world_overlap
 from medgen.volumes.resampling import resample
 from medgen.volumes.volume import Volume
+from medgen.volumes.warping import warp, warped_field_of_view
 from medgen.volumes.writing import Written, write_volume
 
 __all__ = [
@@ -23,6 +24,8 @@ __all__ = [
     "ras_permutation",
     "resample",
     "volume_name",
+    "warp",
+    "warped_field_of_view",
     "working_grid",
     "world_overlap",
     "write_volume",

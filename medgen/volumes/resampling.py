@@ -117,7 +117,7 @@ def _interpolate(
         values, linear, offset, ratios = aligned.data, aligned.scale, aligned.offset, aligned.scale
     floating = np.asarray(values, dtype=np.float32)
     if smooth:
-        floating = _blur(floating, ratios)
+        floating = blur(floating, ratios)
     answer: NDArray[np.float32] = ndimage.affine_transform(
         floating,
         linear,
@@ -130,8 +130,11 @@ def _interpolate(
     return answer
 
 
-def _blur(values: NDArray[np.float32], ratios: NDArray[np.float64]) -> NDArray[np.float32]:
-    """Blur each axis that gets coarser, so that fine detail does not alias."""
+def blur(values: NDArray[np.float32], ratios: NDArray[np.float64]) -> NDArray[np.float32]:
+    """Blur each axis that gets coarser, so that fine detail does not alias.
+
+    Takes values (X, Y, Z) and by axis how many of their voxels a new one is wide.
+    """
     for axis, ratio in enumerate(ratios):
         if ratio > _COARSER:
             sigma = float(np.sqrt(ratio**2 - 1.0) / _FWHM_TO_SIGMA)

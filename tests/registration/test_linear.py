@@ -1,5 +1,8 @@
 """Known maps are found again, on any grid; what cannot be registered is refused with a code."""
 
+import math
+from typing import Any
+
 import numpy as np
 import pytest
 import SimpleITK as sitk
@@ -9,7 +12,7 @@ from scipy import ndimage
 from medgen.problems import Refusal
 from medgen.registration import Registration, register
 
-Array = NDArray[np.float64]
+Array = NDArray[Any]
 
 SHAPE = (48, 56, 44)
 SPACING_MM = 4.0
@@ -58,7 +61,7 @@ def grid(rotation: Array | None = None, spacing: tuple[float, ...] = (SPACING_MM
     return affine
 
 
-def turned(degrees: tuple[float, float, float]) -> Array:
+def turned(degrees: tuple[float, ...]) -> Array:
     """Return a rotation about x, then y, then z."""
     x, y, z = np.radians(degrees)
     about_x = [[1, 0, 0], [0, np.cos(x), -np.sin(x)], [0, np.sin(x), np.cos(x)]]
@@ -177,9 +180,63 @@ def test_both_images_problems_are_listed() -> None:
 def test_an_answer_that_stretches_beyond_belief_is_refused(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("medgen.registration.LARGEST_SCALING", 1.02)
+    monkeypatch.setattr("medgen.registration.linear.LARGEST_SCALING", 1.02)
     affine, truth = grid(), np.diag([1.1, 1.1, 1.1, 1.0])
     moving = head(affine, np.linalg.inv(truth))
     with pytest.raises(Refusal) as caught:
         register(moving, affine, head(affine, np.eye(4)), affine, resolution_mm=8.0)
     assert caught.value.problems[0].code == "E_REGISTRATION_FAILED"
+
+
+def far_map(degrees: tuple[float, ...], shift: tuple[float, ...]) -> Array:
+    """Return a map from the fixed head's world to the moving head's."""
+    matrix = np.eye(4)
+    matrix[:3, :3] = turned(degrees)
+    matrix[:3, 3] = shift
+    return matrix
+
+
+def test_a_head_turned_by_thirty_degrees_and_far_away_is_found() -> None:
+    truth, affine = far_map((20, -14, 17), (25, -20, 24)), grid()
+    moving = head(affine, np.linalg.inv(truth), inverted=True)
+    fixed = head(affine, np.eye(4))
+    found = register(
+        moving, affine, fixed, affine, transform="rigid", search=True, resolution_mm=6.0
+    )
+    assert corner_error_mm(found, affine, truth) < SPACING_MM
+    assert found.spread_mm < SPACING_MM
+    assert found.starts > 3
+    assert found.score > found.start_score > 0
+
+
+def test_an_axis_that_an_export_mislabelled_is_found_and_refined_by_twelve_parameters() -> None:
+    affine = grid()
+    image = head(affine, np.eye(4))
+    mislabelled = grid(turned((90, 0, 180)))
+    found = register(
+        image, mislabelled, image, affine, transform="affine", search=True, resolution_mm=6.0
+    )
+    truth = mislabelled @ np.linalg.inv(affine)
+    assert corner_error_mm(found, mislabelled, truth) < SPACING_MM
+
+
+def test_one_start_has_no_spread() -> None:
+    affine = grid()
+    image = head(affine, np.eye(4))
+    found = register(image, affine, image, affine, transform="rigid", resolution_mm=8.0)
+    assert math.isnan(found.spread_mm)
+    assert found.starts == 1
+
+
+@pytest.mark.slow
+def test_random_starts_are_found() -> None:
+    affine = grid()
+    fixed = head(affine, np.eye(4))
+    generator = np.random.default_rng(7)
+    for _ in range(6):
+        angles = generator.uniform(-17, 17, 3)
+        shift = generator.uniform(-23, 23, 3)
+        truth = far_map(tuple(angles), tuple(shift))
+        moving = head(affine, np.linalg.inv(truth), inverted=True)
+        found = register(moving, affine, fixed, affine, transform="rigid", search=True)
+        assert corner_error_mm(found, affine, truth) < SPACING_MM
