@@ -1,0 +1,213 @@
+"""The verb prepare: every case on its own, resumable, then the new table and its pages."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from medgen.data.rows import Table
+from medgen.files import locked, remove_leftovers, write_json, write_text
+from medgen.preparation.case import Bench
+from medgen.preparation.cases import TABLE, Case, cases_of, digests_of, left_out
+from medgen.preparation.pages import INDEX, index_page
+from medgen.preparation.record import Record, read_record
+from medgen.preparation.request import Request
+from medgen.preparation.tables import MANIFEST, MANIFEST_HEADER, manifest, new_table
+from medgen.problems import ConfigurationError, Exit, Problem, problems_of
+
+SETTINGS = "prepare.json"
+ADVICE = "choose another --output, or give --overwrite"
+
+
+@dataclass(frozen=True)
+class Watch:
+    """What is called while cases are prepared."""
+
+    case: Callable[[Record, bool], None] = field(default=lambda record, kept: None)
+    """After each case: its record, and whether it was kept from an earlier call."""
+    step: Callable[[str], None] = field(default=lambda note: None)
+    """Before each step of a case, with a note that names case and column."""
+    begin: Callable[[int, Sequence[str]], None] = field(default=lambda cases, left_out: None)
+    """Before the first case: their number, and the columns that the new table does not get."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of a cohort."""
+
+    records: tuple[Record, ...]
+    kept: frozenset[str]
+    """Cases that an earlier call had prepared."""
+
+    @property
+    def exit_code(self) -> Exit:
+        """Say whether nothing, something or all of what can fail did.
+
+        A case counts as failed where nothing of it, or nothing beside its fixed image, was made.
+        """
+        if not any(record.verdict == "failed" for record in self.records):
+            return Exit.OK
+        return Exit.ALL_FAILED if all(map(_barren, self.records)) else Exit.SOME_FAILED
+
+
+UNWATCHED = Watch()
+
+
+def prepare_table(
+    data: Path, request: Request, output: Path, *, overwrite: bool = False, watch: Watch = UNWATCHED
+) -> Outcome:
+    """Prepare each case of a table into `output`, a folder per case, and write the new table.
+
+    What an earlier call made with the same settings of the same files is kept. A case or a column
+    that fails does not stop the others; its cell in the new table is empty.
+
+    Raises:
+        ConfigurationError: the table is refused, an input lies in the way, the folder holds what
+            was made with other settings, was changed since, or was not made by medgen, or another
+            process writes to it.
+        NothingFound: no case holds any of the columns.
+    """
+    table, cases = cases_of(data, request, output)
+    with _writable(), locked(output):
+        remove_leftovers(output, of={TABLE, MANIFEST, SETTINGS, INDEX})
+        done, before = _plan(cases, request, output, overwrite=overwrite)
+        watch.begin(len(cases), left_out(table, request))
+        records: dict[str, Record] = {}
+        for case in cases:
+            kept = done.get(case.name)
+            records[case.name] = kept or _prepare(case, request, output, before, watch.step)
+            watch.case(records[case.name], kept is not None)
+        _finish(table, cases, request, output, records)
+    return Outcome(tuple(records.values()), frozenset(done))
+
+
+def _plan(
+    cases: Sequence[Case], request: Request, output: Path, *, overwrite: bool
+) -> tuple[dict[str, Record], dict[str, Record]]:
+    """Return the records of the cases that are done, and of all that were begun before.
+
+    Raises:
+        ConfigurationError: without `overwrite`, where something that medgen did not write, that was
+            changed since, or that was made with other settings would be replaced.
+    """
+    problems = _foreign_table(output)
+    done: dict[str, Record] = {}
+    before: dict[str, Record] = {}
+    for case in cases:
+        folder = output / case.name
+        record = read_record(folder)
+        if record is None:
+            if folder.is_dir() and any(folder.iterdir()):
+                message = "there is a folder of this name, which prepare did not write"
+                problems.append(Problem("E_OUTPUT_EXISTS", message, ADVICE, case.name))
+            continue
+        before[case.name] = record
+        changed = record.changed(folder)
+        edited = [name for name in changed if (folder / name).exists()]
+        if record.settings_digest != request.digest:
+            message = "what is there was made with other settings"
+            problems.append(Problem("E_OUTPUT_OF_OTHER_SETTINGS", message, ADVICE, case.name))
+        elif edited:
+            message = f"{', '.join(edited)} was changed or damaged since it was written"
+            problems.append(Problem("E_OUTPUT_CHANGED", message, ADVICE, case.name))
+        elif record.lasting and not changed and record.inputs == digests_of(case):
+            done[case.name] = record
+    if problems and not overwrite:
+        raise ConfigurationError(problems)
+    return done, before
+
+
+def _foreign_table(output: Path) -> list[Problem]:
+    """Find a table that some other program, or another verb, wrote where the new one goes."""
+    if not (output / TABLE).exists():
+        return []
+    with contextlib.suppress(OSError):
+        text = (output / MANIFEST).read_text(encoding="utf-8", errors="replace")
+        if text.split("\n", 1)[0] == MANIFEST_HEADER:
+            return []
+    message = f"the output folder holds a {TABLE} that this version of prepare did not write"
+    return [Problem("E_OUTPUT_EXISTS", message, ADVICE)]
+
+
+def _prepare(
+    case: Case,
+    request: Request,
+    output: Path,
+    before: Mapping[str, Record],
+    step: Callable[[str], None],
+) -> Record:
+    """Prepare one case; its record is written before the first file, and after the last."""
+    folder = output / case.name
+    started = time.perf_counter()
+    folder.mkdir(parents=True, exist_ok=True)
+    remove_leftovers(folder)
+    # Until it is done, all that an interrupted call may leave is known to be prepare's own.
+    Record(case.name, "started", request.digest).write(folder)
+    for name in request.files if case.name in before else ():
+        (folder / name).unlink(missing_ok=True)
+    inputs = digests_of(case)
+    bench = Bench(case, request, folder, step)
+    problems: tuple[Problem, ...] = ()
+    try:
+        bench.work()
+    except ConfigurationError:
+        raise
+    except Exception as error:
+        problems = problems_of(error, case.name)
+    record = Record(
+        case.name,
+        "done",
+        request.digest,
+        inputs,
+        tuple(bench.results),
+        problems,
+        bench.files,
+        round(time.perf_counter() - started, 3),
+    )
+    record.write(folder)
+    return record
+
+
+def _finish(
+    table: Table,
+    cases: Sequence[Case],
+    request: Request,
+    output: Path,
+    records: Mapping[str, Record],
+) -> None:
+    """Write the new table last: while it is missing or old, the work is not done."""
+    found = list(records.values())
+    write_text(output / MANIFEST, manifest(found))
+    write_json(output / SETTINGS, _settings(request, found))
+    write_text(output / INDEX, index_page(request, found))
+    write_text(output / TABLE, new_table(table, cases, request, records))
+
+
+def _settings(request: Request, records: Sequence[Record]) -> dict[str, Any]:
+    verdicts = [record.verdict for record in records]
+    counts = {name: verdicts.count(name) for name in ("ok", "doubtful", "failed")}
+    return {"settings": request.as_json(), "cases": counts}
+
+
+def _barren(record: Record) -> bool:
+    """Tell whether nothing that was asked for, beside the fixed image, came of a case."""
+    wanted = [result for result in record.results if result.kind in ("moved", "mask")]
+    if not wanted:
+        return bool(record.problems)
+    moved = [result for result in wanted if result.kind == "moved"] or wanted
+    return all(result.verdict == "failed" for result in moved)
+
+
+@contextlib.contextmanager
+def _writable() -> Iterator[None]:
+    """Turn the system's refusal to write into one that names the option."""
+    try:
+        yield
+    except OSError as error:
+        message = f"the output folder cannot be written: {error.strerror or 'unknown reason'}"
+        problem = Problem("E_OUTPUT_UNWRITABLE", message, "check --output and its disk")
+        raise ConfigurationError(problem) from None
