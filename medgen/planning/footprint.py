@@ -1,0 +1,215 @@
+"""What a training step takes: memory and arithmetic, found without computing anything.
+
+A step of the method itself runs on fake tensors, which have shapes and lifetimes but no values.
+Every storage that comes to life is counted until it dies, so that the peak holds what is saved for
+the backward pass, the gradients, and what lives at once on the way; no formula knows the method.
+"""
+
+from __future__ import annotations
+
+import warnings
+import weakref
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch._subclasses.fake_tensor import (
+    DataDependentOutputException,
+    DynamicOutputShapeException,
+    FakeTensorMode,
+    UnsupportedFakeTensorException,
+)
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+from torch.utils.flop_counter import FlopCounterMode
+
+from medgen.config import Config
+from medgen.conversion import WINDOWS_AT_ONCE
+from medgen.method import Clock, Method
+from medgen.problems import ConfigurationError, Problem
+from medgen.runs import Precision, assemble, build
+
+STATES = 3
+"""Copies of the weights beside themselves and their gradients: Adam's two moments, the average."""
+
+WORKSPACE = 1.8
+"""Peak of a process over the live tensors: layouts that kernels reorder into, and fragments.
+
+Measured on a CPU as the peak memory of real steps, 1.4 to 1.9 over patches of 64 and 96 voxels,
+widths 16 and 32 and both precisions: benchmarks/plan.md. On CUDA it was not measured; its kernels
+reorder and its allocator fragments as well, and the factor is the same.
+"""
+
+_NEEDS_VALUES = (
+    DataDependentOutputException,
+    DynamicOutputShapeException,
+    UnsupportedFakeTensorException,
+)
+
+
+@dataclass(frozen=True)
+class Footprint:
+    """One step's needs."""
+
+    live_bytes: int
+    """Most bytes of tensors that live at one time, weights and gradients included."""
+    weight_bytes: int
+    flops: float
+    """Multiplications and additions of the step, forward and backward."""
+
+    @property
+    def bytes(self) -> int:
+        """Return what to reserve: the live tensors with their workspace, and the states."""
+        return int(self.live_bytes * WORKSPACE) + STATES * self.weight_bytes
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """Which patches the networks of a method take."""
+
+    divisor: int
+    minimum: int
+    """The shortest axis."""
+    fixed: tuple[int, int, int] | None
+    """The one size, where there is but one."""
+
+
+def sizes_of(config: Config) -> Sizes:
+    """Return which patches the configured method takes; its own patch need not be one of them.
+
+    Raises:
+        ConfigurationError: an unknown method, option or player; a missing role.
+    """
+    with FakeTensorMode():
+        method, _ = build(config)
+    window, margin = method.window, method.margin
+    fixed = None
+    if window is not None:
+        fixed = (window[0] - 2 * margin, window[1] - 2 * margin, window[2] - 2 * margin)
+    return Sizes(method.divisor, method.minimum_patch, fixed)
+
+
+def footprint(config: Config, *, device_type: str, precision: Precision) -> Footprint:
+    """Return what a training step of a configuration takes, and its conversion where it takes more.
+
+    Raises:
+        ConfigurationError: the configuration cannot be assembled, its patch does not fit its
+            networks, or (E_PLAN_METHOD) its step depends on values.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of torch, about fake tensors
+        try:
+            with FakeTensorMode():
+                return _measure(config, device_type, precision)
+        except _NEEDS_VALUES as error:
+            # A step that asks for a value, which fake tensors lack, cannot be foreseen.
+            problem = Problem(
+                "E_PLAN_METHOD",
+                f"the step of {config.method!r} cannot be tried without values "
+                f"({type(error).__name__})",
+                "plan for a method of the same networks, or set train.patch by hand",
+            )
+            raise ConfigurationError(problem) from None
+
+
+def _measure(config: Config, device_type: str, precision: Precision) -> Footprint:
+    method, _ = assemble(config)
+    parameters = list(method.parameters())
+    weights = sum(p.numel() * p.element_size() for p in parameters)
+    live = _Live()
+    with live:
+        for parameter in parameters:
+            # The gradients of the step before stay until a player moves again.
+            parameter.grad = torch.empty_like(parameter)
+            live.watch(parameter)
+    with live, FlopCounterMode(display=False) as counter:
+        _step(method, config, precision)
+    with live:
+        _convert(method, config, device_type, precision)
+    return Footprint(live.peak, weights, float(counter.get_total_flops()))
+
+
+def _step(method: Method, config: Config, precision: Precision) -> None:
+    """Make one training step as the loop does, less the optimizer's own arithmetic."""
+    method.train()
+    players = {name: list(module.parameters()) for name, module in method.players().items()}
+
+    def minimize(player: str, loss: Tensor) -> None:
+        for parameter in players[player]:
+            parameter.grad = None
+        with torch.autocast("cpu", enabled=False):
+            torch.autograd.backward(loss, inputs=players[player])
+
+    with _autocast(precision):
+        clock = Clock(step=0, stage="", progress=0.0, run_progress=0.0)
+        method.train_step(_batch(method, config), minimize, clock)
+
+
+def _convert(method: Method, config: Config, device_type: str, precision: Precision) -> None:
+    """Answer the windows that a validation takes at once."""
+    method.eval()
+    count = WINDOWS_AT_ONCE.get(device_type, 1)
+    size = [length + 2 * method.margin for length in config.train.patch]
+    source = torch.empty(count, len(config.roles.source.columns), *size)
+    with torch.no_grad(), _autocast(precision):
+        for name, answer in method.answers.items():
+            if answer.source == "source":
+                method.infer(source, name)
+
+
+def _batch(method: Method, config: Config) -> dict[str, Tensor]:
+    """Return a batch of the method's keys, of the right shapes and types."""
+    roles = config.roles
+    channels = {
+        "source": len(roles.source.columns),
+        "target": len(roles.target.columns) if roles.target else 1,
+    }
+    size = [length + 2 * method.margin for length in config.train.patch]
+    count = config.train.batch_size
+    return {
+        key: torch.empty(
+            count,
+            channels.get(key, 1),
+            *size,
+            dtype=torch.int64 if key == "label" else torch.float32,
+        )
+        for key in sorted(frozenset[str]().union(*method.reads))
+    }
+
+
+def _autocast(precision: Precision) -> torch.autocast:
+    # Fake tensors lie on the CPU, whatever is planned for: its rules of casting are much the same.
+    return torch.autocast("cpu", torch.bfloat16, enabled=precision == "bf16", cache_enabled=False)
+
+
+class _Live(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """Count the bytes of all storages that operations bring to life, until they die."""
+
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.now = 0
+        self.peak = 0
+        self._known: dict[int, weakref.ref[Any]] = {}
+
+    def watch(self, tensor: Tensor) -> None:
+        """Count a tensor's storage from now on; once, however many tensors share it."""
+        storage = tensor.untyped_storage()
+        key, size = id(storage), storage.nbytes()
+        if key in self._known:
+            return
+        self.now += size
+        self.peak = max(self.peak, self.now)
+
+        def died(_: weakref.ref[Any]) -> None:
+            self.now -= size
+            self._known.pop(key, None)
+
+        self._known[key] = weakref.ref(storage, died)
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        result = func(*args, **(kwargs or {}))
+        for leaf in tree_leaves(result):
+            if isinstance(leaf, Tensor):
+                self.watch(leaf)
+        return result

@@ -1,0 +1,181 @@
+"""The verb plan as a function: a configuration and a table in, a better configuration out."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from medgen.config import Config, parse_config, read_config
+from medgen.config.plain_yaml import load_plain
+from medgen.data import Table, assign_splits, read_table
+from medgen.planning.budget import Budget
+from medgen.planning.doubts import class_voxel_doubts, doubts, patch_doubts
+from medgen.planning.editing import Change, edited
+from medgen.planning.facts import Survey
+from medgen.planning.footprint import footprint
+from medgen.planning.reasons import changes_of, summary_of
+from medgen.planning.search import Choice, search
+from medgen.planning.spacing import Resolved, coarsened, resolved
+from medgen.planning.survey import survey
+from medgen.problems import ConfigurationError, Exit, Problem
+from medgen.runs import assemble, build
+
+COARSER = 1.25
+"""Factor by which a grid is made coarser where its cases do not fit the memory."""
+
+Report = Callable[[str, int, int], None]
+"""Called with what is being done, how many are done, and how many there are."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A proposal, and what is doubtful about the cases."""
+
+    text: str
+    """The new configuration: the given one with the proposed keys, their reasons as comments."""
+    changes: tuple[Change, ...]
+    choice: Choice
+    budget: Budget
+    survey: Survey
+    doubts: tuple[Problem, ...]
+
+    @property
+    def exit_code(self) -> Exit:
+        """Return SOME_FAILED where cases were refused."""
+        return Exit.SOME_FAILED if self.survey.refused else Exit.OK
+
+    def as_json(self) -> dict[str, Any]:
+        """Return plain JSON values; no path."""
+        found = self.choice.footprint
+        return {
+            "proposal": [
+                {"key": ".".join(change.path), "value": change.value, "reason": change.reason}
+                for change in self.changes
+            ],
+            "memory": {
+                "device": self.budget.device_type,
+                "precision": self.budget.precision,
+                "origin": self.budget.origin,
+                "total_bytes": self.budget.total_bytes,
+                "planned_bytes": self.choice.bytes,
+            },
+            "step_flops": found.flops,
+            "weights": found.weight_bytes // 4,
+            "cases": {name: len(cases) for name, cases in self.survey.split.items()},
+            "median_extent_mm": list(self.survey.median_extent_mm()),
+            "refused": [problem.as_json() for problem in self.survey.refused],
+            "warnings": [problem.as_json() for problem in self.doubts],
+        }
+
+
+def plan(
+    path: Path,
+    data: Path,
+    budget: Callable[[Config], Budget],
+    *,
+    name: str,
+    report: Report = lambda what, done, total: None,
+) -> Plan:
+    """Measure the cases and propose spacing, networks, patch, batch and windows.
+
+    Args:
+        path: the configuration to start from.
+        data: the table (`cases.csv`).
+        budget: returns the memory to plan for, given the configuration.
+        name: the file name that the new configuration will have, for its first line.
+        report: called while cases are measured.
+
+    Raises:
+        ConfigurationError: the configuration or the table is refused, or nothing fits the memory.
+        Refusal: no training case can be used; every problem of every case is listed.
+        NothingFound: no training case has an image.
+    """
+    config = read_config(path)
+    build(config)  # refuses unknown methods, options and roles before any case is read
+    limits = budget(config)
+    table = read_table(data, columns=config.roles.columns())
+    measured = _measured(config, table, report)
+    fine = resolved(config, measured)
+    choice = choose(config, fine, measured, limits)
+    assemble(choice.config)
+    changes = tuple(changes_of(choice, fine, measured, limits))
+    text = edited(
+        path.read_text(encoding="utf-8-sig"),
+        changes,
+        command=_command(path, name),
+        summary=summary_of(choice, measured, limits, _given_flops(config, limits)),
+    )
+    _check(text, choice.config)
+    found = [
+        *doubts(measured, config),
+        *class_voxel_doubts(measured, choice.config),
+        *patch_doubts(measured, choice.config),
+    ]
+    return Plan(text, changes, choice, limits, measured, tuple(found))
+
+
+def _measured(config: Config, table: Table, report: Report) -> Survey:
+    split = assign_splits(table, config.split)
+    if not split["train"]:
+        problem = Problem(
+            "E_SPLIT_EMPTY", "no case is left for training", "add cases, or lower the split shares"
+        )
+        raise ConfigurationError(problem)
+    return survey(config, table, split, lambda done, total: report("measuring", done, total))
+
+
+def choose(config: Config, fine: Resolved, measured: Survey, limits: Budget) -> Choice:
+    """Search at the spacing that the images resolve; where that is too fine, at a coarser one.
+
+    Raises:
+        ConfigurationError: E_PLAN_MEMORY where nothing fits, at no spacing.
+    """
+    extent_mm = measured.median_extent_mm()
+    spacing = fine.spacing_mm
+    while True:
+        try:
+            choice = search(_at_spacing(config, spacing), measured, limits)
+            break
+        except ConfigurationError:
+            # Whole cases have to fit as well, and there are fewer voxels on a coarser grid.
+            coarser = coarsened(spacing, extent_mm, 0, coarsest_mm=COARSER * min(spacing))
+            if coarser == spacing:
+                raise
+            spacing = coarser
+    coarse = coarsened(spacing, extent_mm, math.prod(choice.config.train.patch))
+    if coarse == spacing:
+        return choice
+    return search(_at_spacing(config, coarse), measured, limits)
+
+
+def _at_spacing(config: Config, spacing_mm: tuple[float, float, float]) -> Config:
+    settings = config.preprocessing.model_copy(update={"spacing_mm": spacing_mm})
+    return config.model_copy(update={"preprocessing": settings})
+
+
+def _given_flops(config: Config, limits: Budget) -> float | None:
+    """Return the arithmetic of a step of the given configuration, if its patch is a legal one."""
+    try:
+        found = footprint(config, device_type=limits.device_type, precision=limits.precision)
+    except ConfigurationError:
+        return None
+    return found.flops
+
+
+def _command(path: Path, name: str) -> str:
+    """Return the first line: the command that the given file opens with, for the new file."""
+    with path.open(encoding="utf-8-sig") as stream:
+        words = stream.readline().split()
+    if words[:3] == ["#", "medgen", "train"] and len(words) > 4:
+        return " ".join([*words[:3], name, *words[4:]])
+    stem = name.rsplit(".", 1)[0]
+    return f"# medgen train {name} --data cases.csv --run runs/{stem}"
+
+
+def _check(text: str, meant: Config) -> None:
+    """Make sure that what will be written is what was planned."""
+    if parse_config(load_plain(text)).as_json() != meant.as_json():
+        raise RuntimeError("the configuration read back differs from the plan")

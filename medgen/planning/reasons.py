@@ -1,0 +1,141 @@
+"""Why each key is proposed: short sentences with the figures that they rest on."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+
+from medgen.config import Config
+from medgen.conversion import plan_tiling
+from medgen.planning.budget import GB, Budget
+from medgen.planning.editing import Change
+from medgen.planning.facts import Survey
+from medgen.planning.footprint import sizes_of
+from medgen.planning.search import BATCH, VOXELS_A_STEP, Choice, extent_voxels
+from medgen.planning.spacing import COARSEST_MM, FLATTEST, Resolved, share_seen
+from medgen.planning.unets import unets_of
+
+BOUNDS = {
+    "memory": "more voxels would not fit the memory",
+    "time": "more voxels would take too long a step",
+    "body": "it is as large as the median body allows",
+}
+
+
+def changes_of(
+    choice: Choice, resolved: Resolved, survey: Survey, budget: Budget
+) -> Iterator[Change]:
+    """Yield the proposed keys with their reasons."""
+    config = choice.config
+    spacing = config.preprocessing.spacing_mm
+    yield Change(
+        ("preprocessing", "spacing_mm"),
+        list(spacing),
+        _of_spacing(config, resolved, survey, choice),
+    )
+    for name, unet in unets_of(config).items():
+        block = ("methods", config.method, name)
+        yield Change((*block, "channels"), list(unet.channels), _of_depth(config, budget))
+        yield Change((*block, "features"), unet.features, "half of the first level's")
+    yield Change(("train", "patch"), list(config.train.patch), _of_patch(choice, survey, budget))
+    yield Change(("train", "batch_size"), config.train.batch_size, _of_batch(choice, budget))
+    yield from _of_conversion(config, survey)
+
+
+def summary_of(choice: Choice, survey: Survey, budget: Budget, given: float | None) -> list[str]:
+    """Return what the plan rests on, for the top of the file.
+
+    `given` is the arithmetic of a step of the configuration that was given, where it can be made.
+    """
+    cost = f"{choice.footprint.flops / 1e9:.0f} GFLOP"
+    if given:
+        cost += f", {choice.footprint.flops / given:.2g} times the given configuration's"
+    device = "a processor (no GPU)" if budget.device_type == "cpu" else "a CUDA device"
+    found = [
+        f"for {len(survey.training)} training cases, {device}, {budget.precision}, "
+        f"memory {budget.origin}.",
+        f"training should take {choice.bytes / GB:.1f} GB of it in all; a step costs {cost}.",
+    ]
+    if budget.device_type == "cpu":
+        found.append(
+            "without a GPU time is what is short: half the features, and no more voxels a step "
+            "than the shipped defaults."
+        )
+    return found
+
+
+def _of_spacing(config: Config, resolved: Resolved, survey: Survey, choice: Choice) -> str:
+    spacing = config.preprocessing.spacing_mm
+    text = (
+        f"median spacing of {resolved.column!r} in the training cases is "
+        f"{_figures(resolved.median_mm)} mm."
+    )
+    if resolved.flattened:
+        text += f" No axis is more than {FLATTEST:g} times as coarse as the finest."
+    if spacing != resolved.spacing_mm:
+        text += (
+            f" Made coarser, at most {COARSEST_MM:g} mm, so that a patch holds about "
+            f"an eighth of the median body."
+        )
+    seen = share_seen(spacing, survey.median_extent_mm(), config.train.patch)
+    return f"{text} A patch holds {seen:.0%} of it." if spacing != resolved.spacing_mm else text
+
+
+def _of_depth(config: Config, budget: Budget) -> str:
+    unet = next(iter(unets_of(config).values()))
+    bottom = [length // unet.divisor for length in config.train.patch]
+    where = "on a processor" if budget.device_type == "cpu" else "on a GPU"
+    return (
+        f"{len(unet.channels)} levels leave {_product(bottom)} voxels of a patch at the coarsest; "
+        f"{unet.channels[0]} features at first {where}."
+    )
+
+
+def _of_patch(choice: Choice, survey: Survey, budget: Budget) -> str:
+    config = choice.config
+    extent = extent_voxels(config, survey)
+    text = (
+        f"the median cropped body is {_product([round(length) for length in extent])} voxels; "
+        f"{BOUNDS[choice.bound]}"
+    )
+    if choice.bound == "time":
+        text += f" ({VOXELS_A_STEP[budget.device_type]} voxels)"
+    return f"{text}. Multiples of {sizes_of(config).divisor}."
+
+
+def _of_batch(choice: Choice, budget: Budget) -> str:
+    size = choice.config.train.batch_size
+    if size == BATCH:
+        return "two patches average out chance; larger ones or more steps are worth more."
+    if size < BATCH:
+        return f"two would not fit {budget.usable_bytes / GB:.1f} GB."
+    return "the patch holds the whole body, so memory and time allow more of them."
+
+
+def _of_conversion(config: Config, survey: Survey) -> Iterator[Change]:
+    extent = [math.ceil(length) for length in extent_voxels(config, survey)]
+    tiling = plan_tiling(
+        extent,
+        patch=config.train.patch,
+        window="auto",
+        overlap=config.convert.overlap_voxels,
+        divisor=sizes_of(config).divisor,
+    )
+    yield Change(
+        ("convert", "window"),
+        "auto",
+        "the training patch: other sizes cost accuracy, since norms measure the window.",
+    )
+    yield Change(
+        ("convert", "overlap_voxels"),
+        config.convert.overlap_voxels,
+        f"a quarter of the patch's shortest axis; {len(tiling)} windows over the median body.",
+    )
+
+
+def _figures(values: tuple[float, ...]) -> str:
+    return " x ".join(f"{value:.4g}" for value in values)
+
+
+def _product(values: list[int]) -> str:
+    return " x ".join(map(str, values))

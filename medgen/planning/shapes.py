@@ -1,0 +1,51 @@
+"""Patches shaped after the body: which sizes there are, from the smallest to the largest."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from medgen.planning.footprint import Sizes
+
+Size = tuple[int, int, int]
+
+BOTTOM = 4
+"""Voxels per axis that a U-Net keeps at its coarsest level: fewer are mostly padding."""
+
+
+def patches(extent: Sequence[float], sizes: Sizes, *, halvings: int | None) -> list[Size]:
+    """Return the patches to choose from, growing along the axis that is furthest behind the body.
+
+    `extent` is the body's in voxels; each size is a multiple of the method's divisor and, but for
+    the first, no larger than the body. `halvings` of the U-Net leave `BOTTOM` voxels in the first;
+    without a U-Net (None) the first is the smallest that the method takes. Empty where the body is
+    too small for so many halvings.
+    """
+    if sizes.fixed is not None:
+        return [sizes.fixed]
+    step = sizes.divisor
+    least = max(sizes.minimum, BOTTOM * 2**halvings if halvings is not None else step)
+    start = math.ceil(least / step) * step
+    # Bodies differ: one that is a voxel short of a multiple is not worth a whole step.
+    fits = [math.floor((length + 1) / step) * step for length in extent]
+    if halvings is not None and min(fits) < BOTTOM * 2**halvings:
+        return []
+    most = [max(start, length) for length in fits]
+    size = [start, start, start]
+    found = [(size[0], size[1], size[2])]
+    while size != most:
+        axis = min(
+            (axis for axis in range(3) if size[axis] < most[axis]),
+            key=lambda axis: size[axis] / extent[axis],
+        )
+        size[axis] += step
+        found.append((size[0], size[1], size[2]))
+    return found
+
+
+def smallest_patch(sizes: Sizes) -> Size:
+    """Return the smallest patch that a method takes."""
+    if sizes.fixed is not None:
+        return sizes.fixed
+    length = math.ceil(max(sizes.minimum, 1) / sizes.divisor) * sizes.divisor
+    return length, length, length

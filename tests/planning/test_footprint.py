@@ -1,0 +1,178 @@
+"""The estimate is of the right kind here; against real processes it is held by the slow test."""
+
+import subprocess
+import sys
+from collections.abc import Callable
+from typing import Any, ClassVar
+
+import pytest
+import torch
+
+from medgen.config import Config
+from medgen.methods import METHODS, Regression
+from medgen.planning import Footprint, footprint
+from medgen.planning.footprint import sizes_of
+from medgen.problems import ConfigurationError
+
+UNET = {"name": "unet", "channels": [4, 8, 16], "features": 4}
+SMALL = {
+    "conditional_gan": {
+        "generator": UNET,
+        "discriminator": {"name": "patch_discriminator", "channels": 4, "layers": 1},
+    },
+    "regression": {"generator": UNET},
+    "segmenter": {"network": UNET},
+}
+
+
+def small(config: Callable[..., Config], method: str, **train: Any) -> Config:
+    roles: dict[str, Any] = {"source": ["mr"], "target": ["ct"]}
+    more: dict[str, Any] = {}
+    if method == "segmenter":
+        roles["label"] = ["label"]
+        more["labels"] = {"middle": 1}
+    train = {"patch": [24, 24, 24], "batch_size": 1, **train}
+    return config(
+        roles=roles, method=method, methods={method: SMALL.get(method, {})}, train=train, **more
+    )
+
+
+def found(config: Config, **changes: Any) -> Footprint:
+    return footprint(config, **{"device_type": "cpu", "precision": "fp32", **changes})
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_every_method_can_be_foreseen(method: str, config: Callable[..., Config]) -> None:
+    one = found(small(config, method))
+    assert one.weight_bytes > 0
+    assert one.flops > 0
+    # Weights, gradients, and the batch at least.
+    assert one.live_bytes > 2 * one.weight_bytes + 4 * 24**3
+    assert one.bytes > one.live_bytes
+
+
+def test_more_voxels_take_more_of_everything(config: Callable[..., Config]) -> None:
+    one = found(small(config, "regression"))
+    two = found(small(config, "regression", batch_size=2))
+    large = found(small(config, "regression", patch=[48, 24, 24]))
+    assert two.flops == pytest.approx(2 * one.flops, rel=0.01)
+    assert large.flops == pytest.approx(2 * one.flops, rel=0.01)
+    assert 1.5 * one.live_bytes < two.live_bytes < 2.1 * one.live_bytes
+    assert two.live_bytes == pytest.approx(large.live_bytes, rel=0.05)
+
+
+def test_half_precision_takes_less(config: Callable[..., Config]) -> None:
+    settings = small(config, "regression", patch=[48, 48, 48])
+    assert found(settings, precision="bf16").live_bytes < 0.8 * found(settings).live_bytes
+
+
+def test_the_arithmetic_is_that_of_a_known_layer(config: Callable[..., Config]) -> None:
+    """A head of kernel 3 instead of 1 costs 26 more multiplications per weight, thrice over."""
+    wide = small(config, "regression")
+    block = {"regression": {"generator": {**UNET, "head_kernel": 3}}}
+    wide = wide.model_copy(update={"methods": block})
+    more = found(wide).flops - found(small(config, "regression")).flops
+    assert more == pytest.approx(3 * 2 * 24**3 * 4 * 26, rel=1e-6)
+
+
+def test_nothing_is_computed_and_no_randomness_is_used(config: Callable[..., Config]) -> None:
+    """A patch of terabytes is foreseen as quickly as a small one."""
+    torch.manual_seed(0)
+    before = torch.get_rng_state()
+    huge = found(small(config, "regression", patch=[4096, 4096, 4096]))
+    assert huge.live_bytes > 10**12
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_conversion_is_foreseen_too(config: Callable[..., Config]) -> None:
+    """On a GPU a validation takes four windows at once, a batch of one takes less."""
+    settings = small(config, "regression")
+    assert found(settings, device_type="cuda").live_bytes > found(settings).live_bytes
+
+
+class Peeking(Regression):
+    """A method whose step asks for a value."""
+
+    answering: ClassVar[frozenset[str]] = frozenset({"generator"})
+
+    def train_step(self, batch: Any, minimize: Any, clock: Any) -> Any:
+        if float(batch["source"].mean()) > 0:
+            return {}
+        return super().train_step(batch, minimize, clock)
+
+
+def test_a_step_that_asks_for_values_is_a_coded_error(
+    config: Callable[..., Config], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("medgen.runs.assembly.METHODS", {"regression": Peeking})
+    with pytest.raises(ConfigurationError, match="E_PLAN_METHOD"):
+        found(small(config, "regression"))
+
+
+def test_sizes_are_those_of_the_method_whatever_the_patch(config: Callable[..., Config]) -> None:
+    sizes = sizes_of(small(config, "conditional_gan", patch=[7, 7, 7]))
+    assert (sizes.divisor, sizes.minimum, sizes.fixed) == (4, 12, None)
+    with pytest.raises(ConfigurationError, match="E_PATCH_SIZE"):
+        found(small(config, "conditional_gan", patch=[7, 7, 7]))
+
+
+REAL_STEPS = """
+import resource, sys
+from pathlib import Path
+import torch
+from medgen.config import read_config
+from medgen.method import OptimizerSpec
+from medgen.runs import RunFolder, assemble
+from medgen.training import Loop
+
+def peak():
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+config = read_config(Path(sys.argv[1]))
+before = peak()
+method, specs = assemble(config)
+shape = (config.train.batch_size, 1, *config.train.patch)
+batch = {key: torch.rand(shape) for key in frozenset().union(*method.reads)}
+loop = Loop(method, specs, config, RunFolder(Path()), batch=lambda step: batch,
+            device=torch.device("cpu"), precision=sys.argv[2])
+for _ in range(3):
+    loop.step(batch)
+print(peak() - before)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+@pytest.mark.parametrize(
+    ("method", "channels", "patch", "batch"),
+    [
+        ("regression", [16, 32, 64, 128], [96, 96, 96], 2),
+        ("regression", [32, 64, 128, 256, 256], [96, 80, 96], 1),
+        ("conditional_gan", [16, 32, 64, 128, 128], [80, 80, 80], 2),
+    ],
+)
+def test_the_estimate_holds_against_a_real_process(
+    method: str, channels: list[int], patch: list[int], batch: int, precision: str, tmp_path: Any
+) -> None:
+    """What is planned is enough, and less than twice as much as is needed."""
+    import yaml
+
+    from medgen.config import read_config
+
+    block = {method: {"generator": {"channels": channels}}}
+    raw = {
+        "roles": {"source": ["mr"], "target": ["ct"]},
+        "intensity": {
+            "mr": {"scale": "percentile"},
+            "ct": {"scale": "window", "low": -1024, "high": 3000, "unit": "HU"},
+        },
+        "method": method,
+        "methods": block,
+        "train": {"patch": patch, "batch_size": batch},
+    }
+    path = tmp_path / "config.yaml"
+    path.write_text(yaml.safe_dump(raw))
+    command = [sys.executable, "-c", REAL_STEPS, str(path), precision]
+    measured = int(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+    planned = footprint(read_config(path), device_type="cpu", precision=precision).bytes  # type: ignore[arg-type]
+    assert 0.95 * measured < planned < 2 * measured

@@ -1,0 +1,128 @@
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from medgen.config import Config, read_config
+from medgen.methods import METHODS
+from medgen.planning import Budget, Plan, budget_of, plan
+from medgen.planning.editing import MARK
+from medgen.planning.search import VOXELS_A_STEP
+from medgen.problems import ConfigurationError, Exit
+from medgen.runs import assemble
+
+TEXT = """\
+# medgen train old.yaml --data cases.csv --run runs/heads
+roles:
+  source: [mr]
+  target: [ct]
+  label: [label]   # the middle
+labels: {middle: 1}
+intensity:
+  mr: {scale: percentile}
+  ct: {scale: window, low: -1024, high: 3000, unit: HU}
+preprocessing: {spacing_mm: [1.0, 1.0, 1.0], crop_margin_mm: 5}   # mine
+method: METHOD
+train:
+  steps: 7         # few
+"""
+
+
+def made(table: Path, folder: Path, method: str = "regression", **changes: Any) -> Plan:
+    given = folder / "old.yaml"
+    given.write_text(TEXT.replace("METHOD", method), encoding="utf-8")
+
+    def budget(config: Config) -> Budget:
+        settings = {"memory_gb": 8.0, "device": "cpu", **changes}
+        return budget_of(precision=config.train.precision, **settings)
+
+    return plan(given, table, budget, name="new.yaml")
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_the_plan_is_a_configuration_that_assembles(
+    method: str, make_cohort: Callable[..., Path], tmp_path: Path
+) -> None:
+    table = make_cohort(spacing=(6.0, 6.0, 6.0))
+    found = made(table, tmp_path, method)
+    path = tmp_path / "new.yaml"
+    path.write_text(found.text, encoding="utf-8")
+    config = read_config(path)
+    assemble(config)
+    assert config == found.choice.config
+    assert config.preprocessing.spacing_mm == (6.0, 6.0, 6.0)
+    assert config.preprocessing.crop_margin_mm == 5
+    assert config.train.steps == 7
+    lines = found.text.split("\n")
+    assert lines[0] == "# medgen train new.yaml --data cases.csv --run runs/heads"
+    assert lines[1].startswith(f"{MARK}for 3 training cases, a processor (no GPU)")
+    for comment in ("# the middle", "# mine", "# few"):
+        assert comment in found.text
+    for key in ("spacing_mm", "channels", "patch", "batch_size", "window", "overlap_voxels"):
+        (line,) = (k for k, text in enumerate(lines) if f"{key}:" in text and MARK not in text)
+        assert lines[line - 1].lstrip().startswith(MARK), key
+
+
+def test_warnings_and_json_name_what_was_planted(
+    make_cohort: Callable[..., Path], tmp_path: Path
+) -> None:
+    table = make_cohort()
+    (tmp_path / "b_ct.nii.gz").write_bytes((tmp_path / "b_mr.nii.gz").read_bytes())
+    (tmp_path / "d_mr.nii.gz").write_bytes((tmp_path / "a_mr.nii.gz").read_bytes())
+    (tmp_path / "c_mr.nii.gz").write_bytes(b"")
+    found = made(table, tmp_path)
+    codes = {(d.code, d.case, d.column) for d in found.doubts}
+    assert {
+        ("W_SAME_IMAGE", "b", "ct"),
+        ("W_LOOKS_LIKE_MR", "b", "ct"),
+        ("W_LEAK_FILE", "a", "mr"),
+        ("W_FEW_TRAINING", None, None),
+        ("W_FEW_VALIDATION", None, None),
+    } <= codes
+    assert found.exit_code == Exit.SOME_FAILED
+    value = found.as_json()
+    text = json.dumps(value, allow_nan=False)
+    assert str(tmp_path) not in text
+    assert "patient" not in json.dumps(value["proposal"])
+    assert [problem["case"] for problem in value["refused"]] == ["c"]
+    assert {key["key"] for key in value["proposal"]} == {
+        "preprocessing.spacing_mm",
+        "methods.regression.generator.channels",
+        "methods.regression.generator.features",
+        "train.patch",
+        "train.batch_size",
+        "convert.window",
+        "convert.overlap_voxels",
+    }
+    assert value["memory"]["planned_bytes"] <= 8e9
+
+
+def test_a_fine_grid_is_coarsened_for_a_processor(
+    make_cohort: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(VOXELS_A_STEP, "cpu", 2 * 8**3)
+    found = made(make_cohort(spacing=(3.0, 3.0, 3.0)), tmp_path)
+    assert found.choice.config.preprocessing.spacing_mm == (4.0, 4.0, 4.0)
+    assert "Made coarser" in found.text
+
+
+def test_nothing_is_read_before_the_configuration_holds(tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError, match="E_METHOD"):
+        made(tmp_path / "no.csv", tmp_path, "magic")
+
+
+def test_a_file_without_a_command_gets_one(
+    make_cohort: Callable[..., Path], tmp_path: Path
+) -> None:
+    given = tmp_path / "plain.yaml"
+    text = TEXT.replace("METHOD", "regression").split("\n", 1)[1]
+    given.write_text(text, encoding="utf-8")
+
+    def budget(config: Config) -> Budget:
+        return budget_of(memory_gb=8.0, device="cpu", precision=config.train.precision)
+
+    found = plan(given, make_cohort(), budget, name="new.yaml")
+    first = "# medgen train new.yaml --data cases.csv --run runs/new"
+    assert found.text.split("\n")[0] == first
