@@ -26,9 +26,12 @@ from medgen.cli.evaluate import evaluate
 from medgen.cli.info import info
 from medgen.cli.init import init
 from medgen.cli.phantom import phantom
+from medgen.cli.plan import plan
+from medgen.cli.prepare import prepare
+from medgen.cli.scan import scan
 from medgen.cli.terminal import Terminal
 from medgen.cli.train import train
-from medgen.problems import Exit, MedgenError
+from medgen.problems import ConfigurationError, Exit, MedgenError, Problem
 
 VERBS_WITH_ANSWERS = frozenset({"train", "convert", "evaluate"})
 """Verbs whose answers somebody could mistake for a finding; they say that they are not."""
@@ -77,6 +80,9 @@ def _common(
 for _verb, _summary in (
     (init, "Write a commented configuration to edit."),
     (phantom, "Make a sample cohort with its table."),
+    (scan, "Find volumes in a folder and propose a table."),
+    (prepare, "Register columns to one, make masks, and write a new table."),
+    (plan, "Propose patch, depth and spacing from cases and memory."),
     (train, "Train a method on a table's cases."),
     (convert, "Convert volumes with a trained run."),
     (evaluate, "Score predictions against references."),
@@ -116,6 +122,13 @@ def _run(arguments: list[str], terminal: Terminal) -> int:
     except KeyboardInterrupt:
         terminal.note("medgen: interrupted")
         return int(Exit.INTERRUPTED)
+    except OSError as error:
+        # Verbs name the file's role where they can; a disk that fills up anywhere ends here.
+        what = error.strerror or type(error).__name__
+        advice = "check that the outputs' folders can be written and that the disk has space"
+        message = f"the system refused a file: {what}"
+        terminal.error(ConfigurationError(Problem("E_SYSTEM_FILE", message, advice)))
+        return int(Exit.USAGE)
     except Exception as error:
         _report_internal(error, terminal)
         return int(Exit.INTERNAL)

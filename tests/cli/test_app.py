@@ -24,7 +24,7 @@ from medgen.problems import (
     Refusal,
 )
 
-VERBS = ("phantom", "init", "train", "convert", "evaluate", "compare", "info")
+VERBS = ("phantom", "init", "plan", "train", "convert", "evaluate", "compare", "info")
 HEAVY = {
     "torch",
     "monai",
@@ -144,6 +144,16 @@ def test_an_internal_error_names_lines_but_no_value(
     assert "medgen/cli/init.py:" in text
     for part in ("DOE", str(tmp_path), str(Path(medgen.__file__).parent), "test_app"):
         assert part not in text + log.read_text(encoding="utf-8")
+
+
+def test_what_the_system_refuses_is_one_line_without_its_path(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    failing_with(OSError(28, "No space left on device", "/ward/DOE^JANE"), monkeypatch)
+    assert main(["init"]) == Exit.USAGE
+    text = capsys.readouterr().err
+    assert "E_SYSTEM_FILE: the system refused a file: No space left on device ->" in text
+    assert "DOE" not in text
 
 
 def test_the_whole_trace_is_shown_on_request(
