@@ -74,7 +74,7 @@ SIZES: tuple[tuple[Precision, int, int, list[int]], ...] = (
 """Precision, patch, batch and channels of the steps to measure."""
 
 STEPS = """
-import resource, sys
+import sys
 from pathlib import Path
 import torch
 from medgen.config import read_config
@@ -82,7 +82,11 @@ from medgen.runs import RunFolder, assemble
 from medgen.training import Loop
 
 config = read_config(Path(sys.argv[1]), sys.argv[3:])
-before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+def peak():
+    # Not ru_maxrss: a new program inherits that of the process which started it.
+    return int(Path("/proc/self/status").read_text().split("VmHWM:")[1].split()[0])
+
+before = peak()
 method, specs = assemble(config)
 shape = (config.train.batch_size, 1, *config.train.patch)
 batch = {key: torch.rand(shape) for key in frozenset().union(*method.reads)}
@@ -90,7 +94,7 @@ loop = Loop(method, specs, config, RunFolder(Path()), batch=lambda step: batch,
             device=torch.device("cpu"), precision=sys.argv[2])
 for _ in range(3):
     loop.step(batch)
-print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) * 1024)
+print((peak() - before) * 1024)
 """
 
 

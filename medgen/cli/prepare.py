@@ -203,7 +203,16 @@ def _say(terminal: Terminal, outcome: Outcome, output: Path) -> None:
         if result.kind == "moved"
     ]
     if rows:
-        heads = ["case", "column", "verdict", "moved mm", "turned", "overlap", "edges mm", "was"]
+        heads = [
+            "case",
+            "column",
+            "verdict",
+            "moved mm",
+            "turned deg",
+            "overlap",
+            "edges mm",
+            "before",
+        ]
         terminal.table(heads, rows)
         terminal.say()
     count = len(outcome.records)

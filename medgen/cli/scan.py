@@ -74,7 +74,7 @@ def scan(
 def _say(terminal: Terminal, summary: Mapping[str, Any]) -> None:
     """Print what was found where, and the columns with their ranges."""
     for layout in summary["layouts"]:
-        where = "the folder itself" if layout["where"] == "." else layout["where"]
+        where = "the folder given" if layout["where"] == "." else layout["where"]
         terminal.say(f"{layout['layout']}: {layout['volumes']} volumes in {where}")
     terminal.say(
         f"{summary['cases']} cases of {summary['patients']} patients; "

@@ -105,15 +105,15 @@ def _in_the_way(table: Table, data: Path, output: Path) -> list[Problem]:
     if data.resolve() == (output / TABLE).resolve():
         return [Problem("E_OUTPUT_IS_INPUT", "the new table would replace --data", advice)]
     problems = []
+    folders = {(output / row.case).resolve() for row in table.rows}
     for row in table.rows:
-        folder = (output / row.case).resolve()
-        inside = [column for column, path in row.cells.items() if _lies_in(path, folder)]
-        message = "an input lies in the folder that would be written"
+        inside = [
+            column
+            for column, path in row.cells.items()
+            if not folders.isdisjoint(path.resolve().parents)
+        ]
+        message = "an input lies in a folder that would be written"
         problems += [
             Problem("E_OUTPUT_IS_INPUT", message, advice, row.case, column) for column in inside
         ]
     return problems
-
-
-def _lies_in(path: Path, folder: Path) -> bool:
-    return path.resolve().is_relative_to(folder)

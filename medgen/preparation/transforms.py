@@ -68,13 +68,14 @@ def _write_field(
     path: Path, displacement_mm: NDArray[np.float32], inverse: NDArray[np.float64], grid: Grid
 ) -> None:
     """Write where each fixed voxel's centre lies in the moving world, less where it is."""
-    index = np.stack(np.meshgrid(*map(np.arange, grid.shape), indexing="ij"), axis=-1)
-    here = grid.to_world(index)
-    there = (here + displacement_mm) @ inverse[:3, :3].T + inverse[:3, 3]
-    vectors = ((there - here) * (-1.0, -1.0, 1.0)).astype(np.float32)
-    image = sitk.GetImageFromArray(
-        np.ascontiguousarray(np.moveaxis(vectors, (0, 1, 2), (2, 1, 0))), isVector=True
-    )
+    vectors = np.empty((*grid.shape[::-1], 3), dtype=np.float32)  # as SimpleITK has them: z, y, x
+    across = np.stack(np.meshgrid(*map(np.arange, grid.shape[1:]), indexing="ij"), axis=-1)
+    for plane in range(grid.shape[0]):  # one at a time: a whole grid of float64 takes gigabytes
+        index = np.concatenate([np.full((*across.shape[:2], 1), plane), across], axis=-1)
+        here = grid.to_world(index)
+        there = (here + displacement_mm[plane]) @ inverse[:3, :3].T + inverse[:3, 3]
+        vectors[:, :, plane] = np.swapaxes((there - here) * (-1.0, -1.0, 1.0), 0, 1)
+    image = sitk.GetImageFromArray(vectors, isVector=True)
     lps = LPS @ grid.affine
     image.SetSpacing(grid.spacing_mm.tolist())
     image.SetOrigin(lps[:3, 3].tolist())

@@ -124,6 +124,16 @@ def _old_bindings() -> Iterator[None]:
         yield
 
 
+def require_elastix() -> None:
+    """Check that deformable registrations can be made, before any work that counts on them.
+
+    Raises:
+        ConfigurationError: E_ITK_MISSING without the extra `itk`.
+    """
+    with _old_bindings():
+        _itk()
+
+
 def _itk() -> Any:
     try:
         import itk

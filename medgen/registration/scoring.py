@@ -30,6 +30,8 @@ EDGE_SHARE = 0.3
 """The share of voxels in the common outline that counts as strong edges."""
 FEWEST_VOXELS = 1000
 """In a smaller common region nothing can be said."""
+THINNEST = 3
+"""Nor in one of fewer slices: it has no gradient across them."""
 
 
 @dataclass(frozen=True)
@@ -81,11 +83,14 @@ def agreement(
     dice = 2 * overlap / max(1.0, sum(sizes))
     smaller = min(float(fixed_outline.sum()), float(moved_outline.sum()))
     shared = overlap / max(1.0, smaller)
+    unknown = Agreement(np.nan, np.nan, dice, np.nan, np.nan, shared)
     if overlap < FEWEST_VOXELS:
-        return Agreement(np.nan, np.nan, dice, np.nan, np.nan, shared)
-    joint = joint_histogram(binned(fixed[either], BINS), binned(moved[either], BINS), BINS)
+        return unknown
     box = ndimage.find_objects(both.astype(np.uint8))[0]
     region = both[box]
+    if min(region.shape) < THINNEST:
+        return unknown
+    joint = joint_histogram(binned(fixed[either], BINS), binned(moved[either], BINS), BINS)
     first = _Edges.of(fixed, box, region, spacing_mm)
     second = _Edges.of(moved, box, region, spacing_mm)
     distance = (first.distance_mm(second) + second.distance_mm(first)) / 2

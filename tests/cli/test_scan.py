@@ -38,7 +38,7 @@ def test_a_folder_to_a_table_and_what_to_do_next(
 ) -> None:
     assert scan(hospital) == Exit.SOME_FAILED
     out, err = capsys.readouterr()
-    assert "a folder per patient: 4 volumes in the folder itself" in out
+    assert "a folder per patient: 4 volumes in the folder given" in out
     assert "2 cases of 2 patients" in out
     assert "medgen init mr_to_ct --output mr_to_ct.yaml" in out
     assert str(hospital.parent / "cases.csv") in out

@@ -82,6 +82,19 @@ def test_one_file_in_two_cases(
     assert found(surveyed(*cases), config()) == ([(code, "one", "mr")] if code else [])
 
 
+def test_empty_labels_are_no_leak(
+    facts: Callable[..., Any], surveyed: Callable[..., Any], config: Callable[..., Any], sound: Any
+) -> None:
+    """Healthy cases have the same file, of nothing."""
+    empty = replace(sound["mr"], digest="abc", low=0.0, high=0.0)
+    cases = [facts(f"t{k}") for k in range(10)]
+    for case, split in (("one", "train"), ("two", "test")):
+        columns = {"mr": sound["mr"], "lesion": empty}
+        cases.append(facts(case, patient=case, columns=columns, split=split))
+    codes = {code for code, _, _ in found(surveyed(*cases), config())}
+    assert not codes & {"W_LEAK_FILE", "W_SAME_FILE"}
+
+
 def test_fewer_cases_than_sense(
     facts: Callable[..., Any], surveyed: Callable[..., Any], config: Callable[..., Any]
 ) -> None:

@@ -104,3 +104,21 @@ def test_images_that_share_nothing_have_no_measures() -> None:
     assert math.isnan(found.edge_distance_mm)
     nothing = measured(tissue(0, ball()), ball(), seen=np.zeros(SHAPE, np.bool_))
     assert nothing.outline_dice == 0.0
+
+
+def test_a_common_region_of_one_slice_says_nothing() -> None:
+    """Headers may overlap by a slice; that there is no gradient across it is no internal error."""
+    seen = np.zeros(SHAPE, np.bool_)
+    seen[:, :, 18] = True
+    wide = np.ones(SHAPE, np.bool_)
+    found = agreement(
+        tissue(0, ball()),
+        tissue(0, ball()),
+        spacing_mm=SPACING_MM,
+        fixed_outline=wide,
+        moved_outline=wide,
+        seen=seen,
+    )
+    assert found.outline_dice == 1.0
+    assert math.isnan(found.edge_parallel)
+    assert math.isnan(found.mutual_information)
