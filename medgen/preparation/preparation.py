@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
+import json
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -14,13 +16,18 @@ from medgen.files import locked, remove_leftovers, write_json, write_text
 from medgen.preparation.case import Bench
 from medgen.preparation.cases import TABLE, Case, cases_of, digests_of, left_out
 from medgen.preparation.pages import INDEX, index_page
-from medgen.preparation.record import Record, read_record
+from medgen.preparation.record import Record, digest_there, read_record
 from medgen.preparation.request import Request
-from medgen.preparation.tables import MANIFEST, MANIFEST_HEADER, manifest, new_table
+from medgen.preparation.tables import MANIFEST, manifest, new_table
 from medgen.problems import ConfigurationError, Exit, Problem, problems_of
+from medgen.registration import require_elastix
 
 SETTINGS = "prepare.json"
 ADVICE = "choose another --output, or give --overwrite"
+TABLE_ADVICE = (
+    "copy the edited table to another name and train on that one, "
+    "or give --overwrite to write it again"
+)
 
 
 @dataclass(frozen=True)
@@ -63,18 +70,23 @@ def prepare_table(
     """Prepare each case of a table into `output`, a folder per case, and write the new table.
 
     What an earlier call made with the same settings of the same files is kept. A case or a column
-    that fails does not stop the others; its cell in the new table is empty.
+    that fails does not stop the others; its cell in the new table is empty. The old table is gone
+    before the first case is done again: an interrupted call leaves none.
 
     Raises:
         ConfigurationError: the table is refused, an input lies in the way, the folder holds what
-            was made with other settings, was changed since, or was not made by medgen, or another
-            process writes to it.
+            was made with other settings, was changed since, or was not made by medgen, another
+            process writes to it, or a deformable transform is asked of a medgen without itk.
         NothingFound: no case holds any of the columns.
     """
     table, cases = cases_of(data, request, output)
     with _writable(), locked(output):
         remove_leftovers(output, of={TABLE, MANIFEST, SETTINGS, INDEX})
         done, before = _plan(cases, request, output, overwrite=overwrite)
+        if len(done) < len(cases):
+            if request.moving and request.transform == "deformable":
+                require_elastix()
+            _withdraw(output)
         watch.begin(len(cases), left_out(table, request))
         records: dict[str, Record] = {}
         for case in cases:
@@ -94,7 +106,7 @@ def _plan(
         ConfigurationError: without `overwrite`, where something that medgen did not write, that was
             changed since, or that was made with other settings would be replaced.
     """
-    problems = _foreign_table(output)
+    problems = _table_problems(output)
     done: dict[str, Record] = {}
     before: dict[str, Record] = {}
     for case in cases:
@@ -121,16 +133,33 @@ def _plan(
     return done, before
 
 
-def _foreign_table(output: Path) -> list[Problem]:
-    """Find a table that some other program, or another verb, wrote where the new one goes."""
+def _table_problems(output: Path) -> list[Problem]:
+    """Find a table where the new one goes that something else wrote, or that somebody edited."""
     if not (output / TABLE).exists():
         return []
-    with contextlib.suppress(OSError):
-        text = (output / MANIFEST).read_text(encoding="utf-8", errors="replace")
-        if text.split("\n", 1)[0] == MANIFEST_HEADER:
-            return []
-    message = f"the output folder holds a {TABLE} that this version of prepare did not write"
-    return [Problem("E_OUTPUT_EXISTS", message, ADVICE)]
+    written = _written_table(output)
+    if written is None:
+        message = f"the output folder holds a {TABLE} that this version of prepare did not write"
+        return [Problem("E_OUTPUT_EXISTS", message, ADVICE)]
+    if digest_there(output / TABLE) != written:
+        message = f"{TABLE} was changed since it was written"
+        return [Problem("E_OUTPUT_CHANGED", message, TABLE_ADVICE)]
+    return []
+
+
+def _written_table(output: Path) -> str | None:
+    """Return the digest of the table that an earlier call wrote, or None where none is known."""
+    try:
+        written = json.loads((output / SETTINGS).read_text(encoding="utf-8"))["table_sha256"]
+    except (OSError, ValueError, TypeError, KeyError, RecursionError):
+        return None
+    return written if isinstance(written, str) else None
+
+
+def _withdraw(output: Path) -> None:
+    """Remove what describes all cases together, the table first, while they are not all done."""
+    for name in (TABLE, INDEX, MANIFEST, SETTINGS):
+        (output / name).unlink(missing_ok=True)
 
 
 def _prepare(
@@ -145,9 +174,12 @@ def _prepare(
     started = time.perf_counter()
     folder.mkdir(parents=True, exist_ok=True)
     remove_leftovers(folder)
-    # Until it is done, all that an interrupted call may leave is known to be prepare's own.
-    Record(case.name, "started", request.digest).write(folder)
-    for name in request.files if case.name in before else ():
+    # Until it is done, all that an interrupted call may leave is known to be prepare's own: what
+    # this one will write, and what an earlier one wrote with other settings.
+    old = before[case.name].files if case.name in before else {}
+    names = dict.fromkeys((*old, *request.files), "")
+    Record(case.name, "started", request.digest, files=names).write(folder)
+    for name in names if case.name in before else ():
         (folder / name).unlink(missing_ok=True)
     inputs = digests_of(case)
     bench = Bench(case, request, folder, step)
@@ -179,12 +211,16 @@ def _finish(
     output: Path,
     records: Mapping[str, Record],
 ) -> None:
-    """Write the new table last: while it is missing or old, the work is not done."""
+    """Write the new table last: while it is missing, the work is not done."""
     found = list(records.values())
+    text = new_table(table, cases, request, records)
+    digest = hashlib.sha256(text.encode()).hexdigest()
+    if digest_there(output / TABLE) != digest:  # an old table beside a new digest looks edited
+        _withdraw(output)
     write_text(output / MANIFEST, manifest(found))
-    write_json(output / SETTINGS, _settings(request, found))
+    write_json(output / SETTINGS, _settings(request, found) | {"table_sha256": digest})
     write_text(output / INDEX, index_page(request, found))
-    write_text(output / TABLE, new_table(table, cases, request, records))
+    write_text(output / TABLE, text)
 
 
 def _settings(request: Request, records: Sequence[Record]) -> dict[str, Any]:

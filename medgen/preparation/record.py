@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -13,6 +14,7 @@ from medgen.problems import Problem
 
 FILE_NAME = "prepared.json"
 FORMAT = 1
+_PLAIN_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]*")
 PASSING = frozenset(
     {
         "E_INTERNAL",
@@ -64,7 +66,10 @@ class Record:
     problems: tuple[Problem, ...] = ()
     """What kept the whole case from being worked on."""
     files: Mapping[str, str] = field(default_factory=dict)
-    """The digests of the files written, by name."""
+    """The digests of the files written, by name; of a `started` case, of all that it may hold.
+
+    Those have no digests: nobody knows how far the work on them went.
+    """
     seconds: float = 0.0
 
     @property
@@ -95,8 +100,12 @@ class Record:
         write_json(folder / FILE_NAME, self._as_json())
 
     def changed(self, folder: Path) -> list[str]:
-        """Return the names of recorded files that are not what they were."""
-        return [name for name, digest in self.files.items() if _digest(folder / name) != digest]
+        """Return the names of files that are not what a record of done work says."""
+        if self.status == "started":
+            return []
+        return [
+            name for name, digest in self.files.items() if digest_there(folder / name) != digest
+        ]
 
     def _as_json(self) -> dict[str, Any]:
         results = [
@@ -114,10 +123,21 @@ def read_record(folder: Path) -> Record | None:
         if content.pop("format") != FORMAT:
             return None
         record = Record(**content)
+        # Files of these names are deleted before a case is done again: none may lie elsewhere.
+        if not all(map(_PLAIN_NAME.fullmatch, record.files)):
+            return None
         results = tuple(_result(result) for result in content["results"])
         return replace(record, results=results, problems=_problems(content["problems"]))
     except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError):
         return None
+
+
+def digest_there(path: Path) -> str:
+    """Return the digest of a file, or nothing where it cannot be read."""
+    try:
+        return sha256_of_file(path)
+    except OSError:
+        return ""
 
 
 def _result(content: dict[str, Any]) -> Result:
@@ -127,10 +147,3 @@ def _result(content: dict[str, Any]) -> Result:
 
 def _problems(content: list[dict[str, str]]) -> tuple[Problem, ...]:
     return tuple(Problem(**problem) for problem in content)
-
-
-def _digest(path: Path) -> str:
-    try:
-        return sha256_of_file(path)
-    except OSError:
-        return ""

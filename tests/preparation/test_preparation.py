@@ -3,6 +3,8 @@
 import csv
 import json
 import shutil
+import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -259,7 +261,11 @@ def test_other_settings_and_foreign_or_changed_files_are_not_replaced_unasked(
         prepare_table(cohort, REQUEST, output)
     assert codes(error) == {"E_OUTPUT_CHANGED"}
     prepare_table(cohort, other, output, overwrite=True)
-    assert not (output / "c0/body.nii.gz").exists() or not rows_of(output)["c0"].get("body")
+    for case in ("c0", "c1", "c2"):
+        assert {path.name for path in (output / case).iterdir()} == {
+            *("prepared.json", "t1.nii.gz", "flair_on_t1.nii.gz", "flair_on_t1.png"),
+            *("flair_to_t1.json", "flair_to_t1.tfm"),
+        }
     foreign = tmp_path / "foreign"
     (foreign / "c2").mkdir(parents=True)
     (foreign / "c2/notes.txt").write_text("mine")
@@ -289,7 +295,10 @@ def test_a_case_without_the_fixed_image_is_told_and_one_without_any_is_left_out(
     outcome = prepare_table(cohort, REQUEST, tmp_path / "out")
     assert [record.case for record in outcome.records] == ["c0", "c2"]
     assert outcome.records[0].problems[0].code == "E_COLUMN_EMPTY"
-    assert outcome.records[1].verdict == "ok"
+    # What every registered image shows is not to be had without one of them; the rest is.
+    verdicts = {result.column: result.verdict for result in outcome.records[1].results}
+    assert verdicts["t1"] == "ok"
+    assert verdicts["seen"] == "failed"
     assert outcome.exit_code == Exit.SOME_FAILED
     for line in (1, 3):
         lines[line] = f"{lines[line].split(',')[0]},p{line},train,A,,,,"
@@ -326,6 +335,7 @@ def test_a_deformable_registration_starts_from_the_affine_one(
     cohort: Path, tmp_path: Path, quick: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     import medgen.preparation.aligning as aligning
+    import medgen.preparation.preparation as preparation
     from medgen.registration import Deformation
 
     calls = quick()
@@ -336,6 +346,7 @@ def test_a_deformable_registration_starts_from_the_affine_one(
         return Deformation(field, 0.0, 4.0)
 
     monkeypatch.setattr(aligning, "deform", deform)
+    monkeypatch.setattr(preparation, "require_elastix", lambda: None)
     request = Request(
         fixed="t1", moving=("flair",), carry={"lesion": "flair"}, transform="deformable"
     )
@@ -364,3 +375,111 @@ def test_a_moved_oblique_head_comes_back(cohort: Path, tmp_path: Path) -> None:
     found = np.array(content["flair_to_t1"]) @ turn
     assert np.linalg.norm(found[:3, 3] - (8.0, -4.0, 4.0)) < 4.0
     assert result.verdict in ("ok", "doubtful")
+
+
+WHOLE = ("cases.csv", "index.html", "manifest.tsv", "prepare.json")
+"""The files that describe all cases together."""
+
+
+def stop_at(case: str) -> Watch:
+    """Return a watch that ends the call in the midst of a case."""
+
+    def step(note: str) -> None:
+        if note == f"{case}: flair to t1":
+            raise KeyboardInterrupt
+
+    return Watch(step=step)
+
+
+def test_a_table_edited_by_hand_is_not_written_again_unasked(
+    cohort: Path, tmp_path: Path, quick: Any
+) -> None:
+    calls = quick()
+    output = tmp_path / "out"
+    prepare_table(cohort, REQUEST, output)
+    written = (output / "cases.csv").read_bytes()
+    edited = written.replace(b"train", b"test", 1)
+    (output / "cases.csv").write_bytes(edited)
+    with pytest.raises(ConfigurationError) as error:
+        prepare_table(cohort, REQUEST, output)
+    assert codes(error) == {"E_OUTPUT_CHANGED"}
+    assert "copy the edited table" in error.value.problems[0].advice
+    assert (output / "cases.csv").read_bytes() == edited
+    prepare_table(cohort, REQUEST, output, overwrite=True)
+    assert (output / "cases.csv").read_bytes() == written
+    assert len(calls) == 3
+    (output / "prepare.json").write_text('{"table_sha256": 3}')
+    with pytest.raises(ConfigurationError) as error:
+        prepare_table(cohort, REQUEST, output)
+    assert codes(error) == {"E_OUTPUT_EXISTS"}
+
+
+def test_a_table_that_the_call_itself_changes_was_not_edited(
+    cohort: Path, tmp_path: Path, quick: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import medgen.preparation.preparation as preparation
+
+    quick()
+    output = tmp_path / "out"
+    prepare_table(cohort, REQUEST, output)
+    wordless = replace(REQUEST, keep=())
+
+    def interrupt(*arguments: object) -> str:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(preparation, "index_page", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            prepare_table(cohort, wordless, output)
+    assert kept(prepare_table(cohort, wordless, output)) == ["c0", "c1", "c2"]
+    assert "scanner" not in rows_of(output)["c0"]
+
+
+def test_an_interrupted_call_leaves_no_table_of_mixed_cases(
+    cohort: Path, tmp_path: Path, quick: Any
+) -> None:
+    quick()
+    output = tmp_path / "out"
+    prepare_table(cohort, REQUEST, output)
+    assert all((output / name).exists() for name in WHOLE)
+    other = replace(REQUEST, transform="affine")
+    with pytest.raises(KeyboardInterrupt):
+        prepare_table(cohort, other, output, overwrite=True, watch=stop_at("c1"))
+    assert not any((output / name).exists() for name in WHOLE)
+    prepare_table(cohort, other, output, overwrite=True)
+    assert all((output / name).exists() for name in WHOLE)
+
+
+def test_what_other_settings_made_goes_even_after_an_interruption(
+    cohort: Path, tmp_path: Path, quick: Any
+) -> None:
+    quick()
+    output = tmp_path / "out"
+    prepare_table(cohort, REQUEST, output)
+    between = replace(REQUEST, masks=(), carry={"lesion": "t1"})
+    with pytest.raises(KeyboardInterrupt):
+        prepare_table(cohort, between, output, overwrite=True, watch=stop_at("c0"))
+    record = read_record(output / "c0")
+    assert record is not None
+    assert {"body.nii.gz", "lesion.nii.gz"} <= set(record.files)
+    (output / "c0/body.nii.gz").write_bytes(b"the call was killed before it was deleted")
+    (output / "c0/lesion.nii.gz").write_bytes(b"the call was killed after it was written")
+    prepare_table(cohort, Request(fixed="t1", moving=("flair",)), output, overwrite=True)
+    for case in ("c0", "c1"):
+        names = {path.name for path in (output / case).glob("*.nii.gz")}
+        assert names == {"t1.nii.gz", "flair_on_t1.nii.gz"}
+
+
+def test_a_deformable_transform_without_itk_is_refused_before_anything_is_touched(
+    cohort: Path, tmp_path: Path, quick: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls = quick()
+    output = tmp_path / "out"
+    prepare_table(cohort, REQUEST, output)
+    before = {path: path.read_bytes() for path in output.rglob("*") if path.is_file()}
+    monkeypatch.setitem(sys.modules, "itk", None)
+    with pytest.raises(ConfigurationError) as error:
+        prepare_table(cohort, replace(REQUEST, transform="deformable"), output, overwrite=True)
+    assert codes(error) == {"E_ITK_MISSING"}
+    assert len(calls) == 3
+    assert {path: path.read_bytes() for path in output.rglob("*") if path.is_file()} == before

@@ -48,3 +48,15 @@ def test_the_worst_verdict_counts() -> None:
 def test_what_may_pass_is_tried_again(code: str, lasting: bool) -> None:
     assert replace(RECORD, problems=(Problem(code, ""),)).lasting is lasting
     assert not replace(RECORD, status="started").lasting
+
+
+@pytest.mark.parametrize("name", ["../x", "/x", "..", ".", "", "a/b", "a\0b", "a\\b"])
+def test_a_record_that_lists_files_elsewhere_is_none(tmp_path: Path, name: str) -> None:
+    replace(RECORD, files={name: "b"}).write(tmp_path)
+    assert read_record(tmp_path) is None
+
+
+def test_files_of_a_started_case_are_names_without_digests(tmp_path: Path) -> None:
+    (tmp_path / "x.nii.gz").write_bytes(b"half")
+    assert RECORD.changed(tmp_path) == ["x.nii.gz"]
+    assert replace(RECORD, status="started").changed(tmp_path) == []
