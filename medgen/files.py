@@ -108,3 +108,14 @@ def _sync(path: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+@contextlib.contextmanager
+def writable() -> Iterator[None]:
+    """Turn the system's refusal to write into one that names the option."""
+    try:
+        yield
+    except OSError as error:
+        message = f"the output folder cannot be written: {error.strerror or 'unknown reason'}"
+        problem = Problem("E_OUTPUT_UNWRITABLE", message, "check --output and its disk")
+        raise ConfigurationError(problem) from None

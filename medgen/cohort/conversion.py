@@ -15,9 +15,9 @@ from medgen.cohort.interruption import Interruption
 from medgen.cohort.manifest import FILE_NAME, Manifest
 from medgen.cohort.outcome import Options, Outcome, Result, Watch, problems_of
 from medgen.cohort.planning import plan
-from medgen.cohort.worker import Worker, open_case, writable
+from medgen.cohort.worker import Worker, open_case
 from medgen.conversion import Converter, Provenance, sidecar_of
-from medgen.files import locked, remove_leftovers, sha256_of_json
+from medgen.files import locked, remove_leftovers, sha256_of_json, writable
 from medgen.runs import Model, choose_precision
 
 DEFAULTS = Options()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Generator, Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing
 from dataclasses import dataclass, replace
 from typing import cast
 
@@ -14,6 +14,7 @@ from medgen.cohort.manifest import Entry, Manifest, join
 from medgen.cohort.outcome import Options, Result, Watch, problems_of
 from medgen.conversion import Converter, Provenance, open_sources, sidecar_of, write_converted
 from medgen.data import prefetch
+from medgen.files import writable
 from medgen.problems import ConfigurationError, Interrupted, MedgenError, Problem
 from medgen.volumes import Volume
 
@@ -140,14 +141,3 @@ def was_not_read(job: Job, error: Exception) -> bool:
     if isinstance(error, MedgenError):
         return all(problem.code in ("E_MISSING_FILE", "E_UNREADABLE") for problem in error.problems)
     return isinstance(error, OSError | MemoryError)
-
-
-@contextmanager
-def writable() -> Iterator[None]:
-    """Turn the system's refusal to write into one that names the option."""
-    try:
-        yield
-    except OSError as error:
-        message = f"the output folder cannot be written: {error.strerror or 'unknown reason'}"
-        problem = Problem("E_OUTPUT_UNWRITABLE", message, "check --output and its disk")
-        raise ConfigurationError(problem) from None

@@ -1,7 +1,7 @@
 """Data: the case table, preprocessing, intensity, masks, the cache and the batches."""
 
 from medgen.data.batches import Batches, Group
-from medgen.data.cache import KEYS, Cache
+from medgen.data.cache import KEYS, Cache, open_cells
 from medgen.data.classes import Classes
 from medgen.data.cohort import fit_statistics, prepare_cohort
 from medgen.data.entries import CachedCase
@@ -33,6 +33,7 @@ __all__ = [
     "fit_cohort",
     "fit_statistics",
     "measure",
+    "open_cells",
     "outline",
     "prefetch",
     "prepare_cohort",

@@ -10,7 +10,7 @@ import os
 import secrets
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -62,7 +62,7 @@ class Cache:
         try:
             cached = read_entry(folder, row.case, jitter)
             if cached is None:
-                volumes = _open_cells(row, columns, open_cell)
+                volumes = open_cells(row, columns, open_cell)
                 self._store(folder, preprocessing.prepare_case(volumes))
                 cached = read_entry(folder, row.case, jitter)
         except OSError as error:
@@ -109,7 +109,7 @@ def _remove_abandoned(folder: Path) -> None:
                 shutil.rmtree(leftover, ignore_errors=True)
 
 
-def _open_cells(row: Row, columns: list[str], open_cell: Opener) -> dict[str, Volume]:
+def open_cells(row: Row, columns: Sequence[str], open_cell: Opener) -> dict[str, Volume]:
     """Open every cell of a case, or refuse it with the problems of all of them."""
     volumes: dict[str, Volume] = {}
     problems: list[Problem] = []

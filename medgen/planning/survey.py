@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from medgen.config import Config
-from medgen.data import Classes, Preprocessing, Row, Table
+from medgen.data import Classes, Preprocessing, Row, Table, open_cells
 from medgen.data.frame import Frame, crop_box
 from medgen.data.intensity import unit_of
 from medgen.data.masks import Mask, dice
@@ -65,7 +65,8 @@ def survey(
 
 def _case(row: Row, split: str, config: Config, preprocessing: Preprocessing) -> CaseFacts | None:
     """Measure one case; None where it has no image in any column of the roles."""
-    volumes = _open_cells(row, config)
+    named = [column for column in config.roles.columns() if column in row.cells]
+    volumes = open_cells(row, named, open_volume)
     images = [
         column
         for column in dict.fromkeys([*preprocessing.source_columns, *preprocessing.target_columns])
@@ -97,21 +98,6 @@ def _case(row: Row, split: str, config: Config, preprocessing: Preprocessing) ->
     return CaseFacts(
         row.case, row.patient, split, frame.column, columns, extent, correlations, classes
     )
-
-
-def _open_cells(row: Row, config: Config) -> dict[str, Volume]:
-    """Open a case's columns through the gate, and list all that are refused."""
-    volumes: dict[str, Volume] = {}
-    problems: list[Problem] = []
-    for column in config.roles.columns():
-        if column in row.cells:
-            try:
-                volumes[column] = open_volume(row.cells[column])
-            except MedgenError as error:
-                problems += error.at(column=column).problems
-    if problems:
-        raise Refusal(problems)
-    return volumes
 
 
 def _image(

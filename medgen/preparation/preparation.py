@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import json
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from medgen.data.rows import Table
-from medgen.files import locked, remove_leftovers, write_json, write_text
+from medgen.files import locked, remove_leftovers, writable, write_json, write_text
 from medgen.preparation.case import Bench
 from medgen.preparation.cases import TABLE, Case, cases_of, digests_of, left_out
 from medgen.preparation.pages import INDEX, index_page
@@ -80,7 +79,7 @@ def prepare_table(
         NothingFound: no case holds any of the columns.
     """
     table, cases = cases_of(data, request, output)
-    with _writable(), locked(output):
+    with writable(), locked(output):
         remove_leftovers(output, of={TABLE, MANIFEST, SETTINGS, INDEX})
         done, before = _plan(cases, request, output, overwrite=overwrite)
         if len(done) < len(cases):
@@ -236,14 +235,3 @@ def _barren(record: Record) -> bool:
         return bool(record.problems)
     moved = [result for result in wanted if result.kind == "moved"] or wanted
     return all(result.verdict == "failed" for result in moved)
-
-
-@contextlib.contextmanager
-def _writable() -> Iterator[None]:
-    """Turn the system's refusal to write into one that names the option."""
-    try:
-        yield
-    except OSError as error:
-        message = f"the output folder cannot be written: {error.strerror or 'unknown reason'}"
-        problem = Problem("E_OUTPUT_UNWRITABLE", message, "check --output and its disk")
-        raise ConfigurationError(problem) from None
