@@ -13,11 +13,11 @@ from numpy.typing import NDArray
 from medgen.config import Scale, SharedScale
 from medgen.data.classes import Classes
 from medgen.data.frame import Frame
-from medgen.data.intensity import Codec, measure, unit_of
+from medgen.data.intensity import ARBITRARY, Codec, measure, unit_of
 from medgen.data.masks import Mask
 from medgen.data.pairing import check_label, check_pair
 from medgen.problems import MedgenError, Problem, Refusal
-from medgen.volumes import Volume, field_of_view, resample
+from medgen.volumes import Volume, field_of_view, resample, where_measured
 
 Array = NDArray[Any]
 
@@ -35,7 +35,15 @@ class Scales:
     intensity: Mapping[str, Scale]
     cohort: Mapping[str, tuple[float, float]]
 
-    def codec(self, column: str, values: Array, body: Mask, known: Mapping[str, Codec]) -> Codec:
+    def codec(
+        self,
+        column: str,
+        values: Array,
+        body: Mask,
+        known: Mapping[str, Codec],
+        *,
+        unit: str = ARBITRARY,
+    ) -> Codec:
         """Measure a column's codec; `known` holds those of the case that it may share.
 
         Raises:
@@ -48,7 +56,8 @@ class Scales:
         if isinstance(scale, SharedScale) and shared is None:
             message = f"its scale is that of {scale.column!r}, which this case lacks"
             raise Refusal(Problem("E_SCALE_SHARED", message, "fill that cell of the table"))
-        return measure(scale, values, body, cohort=self.cohort.get(column), shared=shared)
+        cohort = self.cohort.get(column)
+        return measure(scale, values, body, unit=unit, cohort=cohort, shared=shared)
 
     def codec_at_conversion(self, column: str, known: Mapping[str, Codec]) -> Codec:
         """Return what decodes an answer, from the source's codecs and the run alone."""
@@ -64,7 +73,7 @@ class Channels:
     """(C, X, Y, Z) in the order of the columns."""
     codecs: Mapping[str, Codec]
     seen: Mask
-    """Where every column has its field of view."""
+    """Where every column has its field of view and was measured, not padded."""
     warnings: tuple[str, ...]
     overlaps: Mapping[str, float]
 
@@ -93,14 +102,15 @@ def encode_columns(
     for column in sorted(columns, key=lambda c: isinstance(scales.intensity[c], SharedScale)):
         with placed(column):
             volume = require(volumes, column)
-            inside = field_of_view(volume.grid, frame.grid)
+            inside = where_measured(volume, frame.grid)
             values = frame.values
             if column != frame.column:
                 values = resample(volume.data, volume.grid, frame.grid)
                 unit = unit_of(scales.intensity[column])
                 overlap = check_pair(frame, values, inside, unit=unit, min_overlap=min_overlap)
                 overlaps.update({} if overlap is None else {column: overlap})
-            codec = scales.codec(column, values, frame.body & inside, codecs)
+            body = frame.body & inside
+            codec = scales.codec(column, values, body, codecs, unit=volume.unit)
             warnings += _clipping(column, codec, values[inside])
             values = codec.encode(values)
             values[~inside] = codec.encode(np.asarray(codec.background))

@@ -18,7 +18,7 @@ from medgen.data.intensity import fit_cohort, percentiles
 from medgen.data.preprocessing import Preprocessing
 from medgen.data.rows import Row
 from medgen.problems import Problem, Refusal
-from medgen.volumes import field_of_view, open_volume, resample
+from medgen.volumes import open_volume, resample, where_measured
 
 Progress = Callable[[int, int], None]
 """Called with the number of cases done and their total."""
@@ -83,6 +83,7 @@ def _ends(
     for column in dict.fromkeys([reference, *columns]):
         with placed(column):
             volumes[column] = open_cell(row.cells[column])
+    volumes = preprocessing.in_units(volumes)
     frame = preprocessing.frame(volumes)
     ends = {}
     for column in columns:
@@ -90,7 +91,7 @@ def _ends(
             volume = volumes[column]
             same = column == frame.column
             values = frame.values if same else resample(volume.data, volume.grid, frame.grid)
-            body = frame.body & field_of_view(volume.grid, frame.grid)
+            body = frame.body & where_measured(volume, frame.grid)
             ends[column] = percentiles(scales[column], np.asarray(values), body)
     return ends
 

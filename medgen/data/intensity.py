@@ -104,13 +104,15 @@ def measure(
     values: NDArray[Any],
     body: NDArray[np.bool_],
     *,
+    unit: str = ARBITRARY,
     cohort: tuple[float, float] | None = None,
     shared: Codec | None = None,
 ) -> Codec:
     """Return the codec of one volume (X, Y, Z) in physical units, by one of four scales.
 
-    `window` is fixed and clips. `percentile` is measured inside the body; `cohort` was fitted on
-    the training cases; `shared` is another column's codec. These three go on beyond their ends.
+    `window` is fixed and clips. `percentile` is measured inside the body and keeps the volume's own
+    `unit`; `cohort` was fitted on the training cases; `shared` is another column's codec. These
+    three go on beyond their ends.
 
     Raises:
         Refusal: E_FLAT_INTENSITY where the percentiles inside the body are equal.
@@ -126,6 +128,6 @@ def measure(
         if cohort is None:
             raise ValueError("the cohort scale was not fitted")
         low, high = cohort
-    else:
-        low, high = percentiles(scale, values, body)
-    return Codec(low, high, False, ARBITRARY, low)
+        return Codec(low, high, False, ARBITRARY, low)
+    low, high = percentiles(scale, values, body)
+    return Codec(low, high, False, unit, low)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,7 @@ from numpy.typing import NDArray
 from medgen.data.frame import Frame
 from medgen.data.masks import AIR_HU, Mask, dice, outline
 from medgen.problems import Problem, Refusal
-from medgen.volumes import Grid
+from medgen.volumes import Grid, Volume
 
 ENOUGH_POINTS = 1_000_000
 """Labelled voxels from which a share is known well enough."""
@@ -46,6 +47,28 @@ def outline_within(frame: Frame, values: NDArray[Any], inside: Mask, *, unit: st
     empty = AIR_HU if unit.upper() == "HU" else float(values[inside].min())
     shown = np.where(inside, values, np.float32(empty))
     return outline(shown, unit=unit, spacing_mm=frame.grid.spacing_mm)
+
+
+def check_frames_of_reference(volumes: Mapping[str, Volume]) -> None:
+    """Refuse columns whose DICOM series lie in different frames of reference.
+
+    The standard says nothing about where such series lie to each other (PS3.3 C.7.4.1), so that an
+    overlap of their outlines would be chance. Volumes that name no frame are not judged.
+
+    Raises:
+        Refusal: E_FRAME_OF_REFERENCE, for each column that does not share the first one's.
+    """
+    frames = {c: v.frame_of_reference for c, v in volumes.items() if v.frame_of_reference}
+    first = next(iter(frames), "")
+    advice = "register them with `medgen prepare`, and go on with the table that it writes"
+    message = f"it lies in another DICOM frame of reference than column {first}"
+    problems = [
+        Problem("E_FRAME_OF_REFERENCE", message, advice, column=column)
+        for column, frame in frames.items()
+        if frame != frames[first]
+    ]
+    if problems:
+        raise Refusal(problems)
 
 
 def check_label(frame: Frame, labels: NDArray[Any], grid: Grid, *, least: float) -> None:

@@ -27,9 +27,10 @@ from medgen.data.classes import Classes
 from medgen.data.frame import Frame, crop_box, crop_grid, frame_of
 from medgen.data.intensity import Codec, unit_of
 from medgen.data.masks import RIM_MM, Mask, with_rim, within
+from medgen.data.pairing import check_frames_of_reference
 from medgen.data.prepared import PreparedCase, PreparedSource
 from medgen.problems import Problem, Refusal
-from medgen.volumes import Grid, Volume, field_of_view, resample
+from medgen.volumes import Grid, Volume, field_of_view, in_unit, resample
 
 Array = NDArray[Any]
 
@@ -106,13 +107,43 @@ class Preprocessing:
             unit = unit_of(self.intensity[reference])
             return frame_of(reference, volume, unit=unit, settings=self.settings)
 
+    def in_units(self, volumes: Mapping[str, Volume]) -> dict[str, Volume]:
+        """Return the volumes in the units that their scales promise.
+
+        Raises:
+            Refusal: E_UNIT where a file's own header says otherwise, E_SUV; of every column.
+        """
+        found: dict[str, Volume] = {}
+        problems: list[Problem] = []
+        for column, volume in volumes.items():
+            scale = self.intensity.get(column)
+            try:
+                found[column] = in_unit(volume, unit_of(scale)) if scale is not None else volume
+            except Refusal as error:
+                problems += error.at(column=column).problems
+        if problems:
+            raise Refusal(problems)
+        return found
+
+    def answer_unit(self, volumes: Mapping[str, Volume]) -> str:
+        """Return the unit that an answer to these source volumes will have, before any is made."""
+        scale: Scale = self.intensity[self.target_columns[0]]
+        if isinstance(scale, SharedScale):
+            column = scale.column
+            scale = self.intensity[column]
+            if isinstance(scale, PercentileScale) and column in volumes:
+                return volumes[column].unit
+        return unit_of(scale)
+
     def prepare_source(self, volumes: Mapping[str, Volume]) -> PreparedSource:
         """Prepare what conversion has: the source columns, keyed by name.
 
         Raises:
             Refusal: a column is missing, flat, shows no body, or does not overlap the first.
         """
-        frame = self.frame({column: require(volumes, column) for column in self.source_columns})
+        volumes = self.in_units({c: require(volumes, c) for c in self.source_columns})
+        check_frames_of_reference(volumes)
+        frame = self.frame(volumes)
         channels = self._encode(frame, volumes, self.source_columns, {})
         scales = Scales(self.intensity, self.cohort)
         return PreparedSource(
@@ -126,7 +157,7 @@ class Preprocessing:
                 column: scales.codec_at_conversion(column, channels.codecs)
                 for column in self.target_columns
             },
-            warnings=channels.warnings,
+            warnings=(*notes_of(volumes), *channels.warnings),
             overlaps=channels.overlaps,
         )
 
@@ -134,17 +165,19 @@ class Preprocessing:
         """Prepare a training case: every role of which the case has columns, and the mask.
 
         A case without source columns is laid out by its first target column. Voxels that a
-        target or label did not see leave the mask.
+        target or label did not see, or where its scanner padded, leave the mask.
 
         Raises:
             Refusal: a column is missing in a role, or unusable; the mask is empty.
         """
+        volumes = self.in_units(volumes)
+        check_frames_of_reference(volumes)
         frame = self.frame(volumes)
         mask = self._mask(frame, volumes)
         seen: Mask = np.ones(frame.grid.shape, dtype=np.bool_)
         arrays: dict[str, Array] = {}
         codecs: dict[str, Codec] = {}
-        warnings: dict[str, None] = {}
+        warnings: dict[str, None] = dict.fromkeys(notes_of(volumes))
         overlaps: dict[str, float] = {}
         for key, columns in (("source", self.source_columns), ("target", self.target_columns)):
             if any(column in volumes for column in columns):
@@ -226,6 +259,13 @@ class Preprocessing:
         return encode_columns(
             frame, volumes, columns, scales=scales, known=known, min_overlap=least
         )
+
+
+def notes_of(volumes: Mapping[str, Volume]) -> tuple[str, ...]:
+    """Return what reading left out of the volumes, or put right, a line each."""
+    return tuple(
+        f"column {column}: {note.message}" for column, v in volumes.items() for note in v.notes
+    )
 
 
 def _rim(frame: Frame, mask: Mask) -> Mask:

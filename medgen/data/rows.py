@@ -23,7 +23,8 @@ class Row:
     case: str
     patient: str
     cells: Mapping[str, Path]
-    """The existing files or folders by column; a column without one is absent."""
+    """The existing files or folders by column, with the choice that a cell makes in a DICOM folder;
+    a column without one is absent."""
     split: str | None = None
     site: str | None = None
     other: Mapping[str, str] = field(default_factory=dict)

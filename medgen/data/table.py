@@ -9,7 +9,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from medgen.data.rows import CASE_ID, REQUIRED, RESERVED, SPLITS, Row, Table, lacks
+from medgen.dicom import Choice, split_choice
 from medgen.problems import ConfigurationError, NothingFound, Problem
+from medgen.volumes import is_dicom
 
 __all__ = ["CASE_ID", "SPLITS", "Row", "Table", "read_table"]
 
@@ -18,7 +20,8 @@ def read_table(path: Path, *, columns: Sequence[str]) -> Table:
     """Read a case table and check all of it.
 
     The file is UTF-8 text with a header, separated by commas, semicolons or tabs. Cells of
-    `columns` are paths relative to the table; a cell may be empty. Other columns stay text.
+    `columns` are paths relative to the table: a volume file, or the folder of a DICOM series, where
+    a choice may follow (`series/#echo=2`); a cell may be empty. Other columns stay text.
 
     Raises:
         ConfigurationError: with every problem of the table: its header, ids, files and splits.
@@ -125,13 +128,19 @@ def _read_cell(folder: Path, text: str) -> tuple[Path | None, Problem | None]:
         return None, None
     try:
         path = folder / text
-        if path.exists():
+        place, choice = split_choice(path)
+        if place.exists():
+            if choice != Choice() and not is_dicom(place):
+                advice = "a choice after # picks from a DICOM folder; name the file itself"
+                message = "the cell chooses inside something else"
+                return None, Problem("E_CELL_SELECTOR", message, advice)
             return path, None
         if "#" in text and (folder / text[: text.index("#")]).exists():
-            advice = "a choice after # picks from a DICOM folder; name the file itself"
-            return None, Problem(
-                "E_CELL_SELECTOR", "the cell chooses inside something else", advice
-            )
+            advice = "a choice inside a DICOM folder is written FOLDER/#echo=2, with the slash"
+            message = "the cell's choice is not written as one"
+            return None, Problem("E_CELL_SELECTOR", message, advice)
+    except ConfigurationError as error:
+        return None, error.problems[0]
     except (OSError, ValueError):
         pass
     advice = "paths are relative to the table; empty the cell where the case has no such image"

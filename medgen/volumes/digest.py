@@ -6,7 +6,9 @@ import hashlib
 import re
 from pathlib import Path
 
-from medgen.files import sha256_of_file, sha256_of_json
+from medgen.dicom import digest_of_series, split_choice
+from medgen.files import sha256_of_file
+from medgen.volumes.series import is_dicom
 
 _DETACHED = re.compile(rb"^\s*(?:ElementDataFile\s*=|data ?file\s*:)\s*(.+?)\s*$", re.I | re.M)
 _HEADER_BYTES = 1 << 20
@@ -17,12 +19,12 @@ def digest_of(path: Path) -> str:
     """Return the SHA-256 of a volume's bytes, without judging whether they are a volume.
 
     For a file these are its own bytes, for a detached header (.mhd, .nhdr) the header's followed by
-    its data file's; a folder is hashed with the names of its files. Raises OSError where a file
-    cannot be read.
+    its data file's; for a DICOM series those of its files, whatever they are called, and the choice
+    in the path. Raises OSError where a file cannot be read.
     """
-    if path.is_dir():
-        files = sorted(file for file in path.rglob("*") if file.is_file())
-        return sha256_of_json([[str(f.relative_to(path)), sha256_of_file(f)] for f in files])
+    place, choice = split_choice(path)
+    if is_dicom(place):
+        return digest_of_series(place, choice)
     if path.suffix.lower() not in (".mhd", ".nhdr"):
         return sha256_of_file(path)
     header = path.read_bytes()

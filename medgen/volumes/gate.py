@@ -6,12 +6,14 @@ import math
 from dataclasses import replace
 from pathlib import Path
 
+from medgen.dicom import Choice, split_choice
+from medgen.limits import Limits, file_size_problems
 from medgen.problems import Problem, Refusal
 from medgen.volumes import metaimage, nrrd
 from medgen.volumes.layout import Layout, read_voxels
-from medgen.volumes.limits import Limits, file_size_problems
 from medgen.volumes.listing import SUFFIXES, suffix_of
 from medgen.volumes.nifti import PAIR, read_nifti
+from medgen.volumes.series import is_dicom, open_series
 from medgen.volumes.streams import ByteStream, Compression
 from medgen.volumes.textheader import HeaderLines, beside, damaged, skip_to_voxels
 from medgen.volumes.volume import Volume
@@ -23,17 +25,26 @@ _CONVERT = "convert it to a single .nii.gz, for example with dcm2niix"
 def open_volume(
     path: Path, *, nan_to: float | None = None, limits: Limits = _DEFAULT_LIMITS
 ) -> Volume:
-    """Read one volume file, or refuse it with all the problems that can be found.
+    """Read one volume, or refuse it with all the problems that can be found.
 
-    Formats: NIfTI-1/2 (.nii, .nii.gz), MetaImage (.mha, .mhd), NRRD (.nrrd, .nhdr). Values come
-    in the type they are stored in, or float32 where the file scales them; the unit is
-    "arbitrary", since none of these formats names one. `nan_to` replaces NaN and infinite voxels
-    instead of refusing them. `limits` hold before memory is spent. Raises Refusal.
+    Formats: NIfTI-1/2 (.nii, .nii.gz), MetaImage (.mha, .mhd), NRRD (.nrrd, .nhdr), and DICOM: a
+    series' folder, a tree that holds one, or a multi-frame file; the path may end in a choice, such
+    as `folder/#echo=2`. Values come in the type they are stored in, or float32 where the file
+    scales them. The unit is what DICOM says, else "arbitrary", since the other formats name none.
+    `nan_to` replaces NaN and infinite voxels instead of refusing them. `limits` hold before memory
+    is spent. Raises Refusal.
     """
     if nan_to is not None and not math.isfinite(nan_to):
         raise ValueError(f"nan_to must be finite, not {nan_to}")
-    suffix = _known_suffix(path)
+    place, choice = split_choice(path)
     try:
+        if is_dicom(place):
+            return open_series(place, choice, limits=limits)
+        suffix = _known_suffix(place)
+        if choice != Choice():
+            advice = "a choice after # picks from a DICOM folder; name the file itself"
+            message = "the path chooses inside a file that is no DICOM"
+            raise Refusal(Problem("E_CELL_SELECTOR", message, advice))
         _check_file_size(path, limits)
         if suffix in (".nii", ".nii.gz"):
             return read_nifti(path, limits=limits, nan_to=nan_to)
@@ -46,8 +57,6 @@ def open_volume(
 def _known_suffix(path: Path) -> str:
     """Return the volume suffix of a file that exists, or say what else the path is."""
     name = path.name.lower()
-    if path.is_dir() or name.endswith((".dcm", ".ima")):
-        raise Refusal(Problem("E_DICOM_UNSUPPORTED", "DICOM series are not read yet", _CONVERT))
     if not path.is_file():
         raise Refusal(Problem("E_MISSING_FILE", "there is no such file", "check the table"))
     if name.endswith((".hdr", ".img", ".hdr.gz", ".img.gz")):

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from medgen.limits import Limits, size_problems
 from medgen.problems import Problem, Refusal
 from medgen.volumes.grid import Grid
-from medgen.volumes.limits import Limits, size_problems
 from medgen.volumes.streams import ByteStream
 from medgen.volumes.volume import Volume
 

@@ -1,12 +1,32 @@
-"""Which files are volumes, and what they are called."""
+"""Which files and DICOM series are volumes, and what they are called."""
 
 from __future__ import annotations
 
+import hashlib
+import os
+from collections.abc import Container, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+from medgen.dicom import Choice, Index, index_tree, split_choice
 from medgen.problems import NothingFound, Problem
 
+_NO_CHOICE = Choice()
 SUFFIXES: tuple[str, ...] = (".nii.gz", ".nii", ".mha", ".mhd", ".nrrd", ".nhdr")
+
+
+@dataclass(frozen=True)
+class Found:
+    """A volume that may be opened, and a name for it that can stand in a report.
+
+    A file is called what the user called it. A DICOM series is called by a hash of its
+    SeriesInstanceUID, since hospital folders are called after patients; a series that medgen
+    itself wrote keeps its folder's name, which is a case id.
+    """
+
+    path: Path
+    name: str
+    dicom: bool = False
 
 
 def suffix_of(path: Path) -> str:
@@ -21,17 +41,32 @@ def volume_name(path: Path) -> str:
     return path.name[: -len(suffix)] if suffix else path.name
 
 
-def list_volumes(path: Path) -> list[Path]:
-    """List a file, or the volume files directly inside a folder, sorted by name.
+def list_volumes(
+    path: Path, choice: Choice = _NO_CHOICE, *, but_in: Path | None = None
+) -> list[Found]:
+    """List a file, or the volume files directly inside a folder and the DICOM series below it.
 
-    Hidden files are skipped, and with them the temporary files of an interrupted write. A folder
-    without volumes gives an empty list. Raises NothingFound E_MISSING_FILE.
+    The paths of DICOM series carry `choice`, or the one that `path` ends in; where it names a
+    series, others are left out, and so is DICOM below `but_in`. Sorted by name, files first.
+    Hidden files are skipped, and with them the temporary files of an interrupted write; so is a
+    DICOM series that medgen wrote beside the same answer's volume file. A folder without volumes
+    gives an empty list. Raises NothingFound E_MISSING_FILE, ConfigurationError E_CELL_SELECTOR.
     """
+    path, own = split_choice(path)
+    choice = own.over(choice)
     if path.is_dir():
-        files = [entry for entry in path.iterdir() if _is_volume(entry)]
-        return sorted(files, key=lambda entry: entry.name)
+        files = [Found(entry, volume_name(entry)) for entry in path.iterdir() if _is_volume(entry)]
+        files.sort(key=lambda found: found.path.name)
+        answers = {found.name for found in files}
+        series = [
+            one
+            for one in _dicom_series(path, choice, but_in)
+            if not _is_twin(one.path, path, answers)
+        ]
+        return [*files, *series]
     if path.is_file():
-        return [path]
+        series = [] if suffix_of(path) else _dicom_series(path, choice, but_in)
+        return series or [Found(path, volume_name(path))]
     raise NothingFound(
         Problem("E_MISSING_FILE", "there is no such file or folder", "check the spelling")
     )
@@ -39,3 +74,75 @@ def list_volumes(path: Path) -> list[Path]:
 
 def _is_volume(path: Path) -> bool:
     return not path.name.startswith(".") and bool(suffix_of(path)) and path.is_file()
+
+
+def _is_twin(series: Path, folder: Path, answers: Container[str]) -> bool:
+    """Tell whether a series in a folder is medgen's own second form of an answer beside it."""
+    place, _ = split_choice(series)
+    return place.parent == folder and place.name in answers and _is_own(place)
+
+
+def _is_own(folder: Path) -> bool:
+    """Tell whether a folder was written by medgen, whose sidecar lies beside it."""
+    return folder.is_dir() and folder.with_name(f"{folder.name}.json").is_file()
+
+
+def _dicom_series(path: Path, choice: Choice, but_in: Path | None) -> list[Found]:
+    """Return the DICOM series at and below a path, and the folders whose files are unreadable."""
+    wanted = choice.series
+    index = index_tree(path)
+    if but_in is not None:
+        index = _less(index, but_in)
+    places = [_common(path, [one.path for one in series.instances]) for series in index.series]
+    found = []
+    for number, (series, place) in enumerate(zip(index.series, places, strict=True)):
+        if wanted and wanted not in (series.uid, str(series.number)):
+            continue
+        others = [one for k, one in enumerate(index.series) if k != number]
+        alone = not any(one.path.is_relative_to(place) for s in others for one in s.instances)
+        named = "" if alone else (series.uid or str(series.number or ""))
+        name = _name(place, series.uid or f"{number}")
+        located = replace(choice, series=named).at(place)
+        found.append(Found(located, name, dicom=True))
+    lost = {one.path.parent for one in index.unread} if not wanted else set()
+    read = {one.path.parent for series in index.series for one in series.instances}
+    found += [
+        Found(folder if path.is_dir() else path, f"unreadable_{number}", dicom=True)
+        for number, folder in enumerate(sorted(lost - read), start=1)
+    ]
+    twice = [one.name for one in found]
+    found = [
+        replace(one, name=f"{one.name}_{k}") if twice.count(one.name) > 1 else one
+        for k, one in enumerate(found, start=1)
+    ]
+    return sorted(found, key=lambda one: one.name)
+
+
+def _less(index: Index, folder: Path) -> Index:
+    """Return an index without what lies in a folder."""
+
+    def elsewhere(path: Path) -> bool:
+        return not path.resolve().is_relative_to(folder.resolve())
+
+    kept = [
+        replace(series, instances=tuple(one for one in series.instances if elsewhere(one.path)))
+        for series in index.series
+    ]
+    return replace(
+        index,
+        series=tuple(series for series in kept if series.instances),
+        unread=tuple(one for one in index.unread if elsewhere(one.path)),
+    )
+
+
+def _common(path: Path, files: Sequence[Path]) -> Path:
+    """Return the deepest folder that holds all files; the file itself where it was asked for."""
+    if path.is_file():
+        return path
+    return Path(os.path.commonpath([file.parent for file in files]))
+
+
+def _name(place: Path, uid: str) -> str:
+    if _is_own(place):
+        return place.name
+    return f"series_{hashlib.sha256(uid.encode()).hexdigest()[:10]}"

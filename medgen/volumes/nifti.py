@@ -9,10 +9,10 @@ import numpy as np
 from nibabel.nifti1 import Nifti1Header
 from nibabel.nifti2 import Nifti2Header
 
+from medgen.limits import Limits
 from medgen.problems import Problem, Refusal
 from medgen.volumes.forms import choose_affine
 from medgen.volumes.layout import Layout, read_voxels, shape_and_count_problems
-from medgen.volumes.limits import Limits
 from medgen.volumes.streams import ByteStream
 from medgen.volumes.volume import Volume
 

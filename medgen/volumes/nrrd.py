@@ -9,10 +9,10 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from medgen.limits import Limits
 from medgen.problems import Problem
 from medgen.volumes.grid import affine_problems
 from medgen.volumes.layout import Layout, shape_and_count_problems
-from medgen.volumes.limits import Limits
 from medgen.volumes.streams import Compression
 from medgen.volumes.textheader import HeaderLines, damaged, numbers, whole_numbers
 

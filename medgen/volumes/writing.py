@@ -13,10 +13,10 @@ from nibabel.nifti1 import Nifti1Header
 from numpy.typing import NDArray
 
 from medgen.files import replacing
+from medgen.limits import Limits, size_problems
 from medgen.problems import Problem, Refusal
 from medgen.volumes.gate import open_volume
 from medgen.volumes.grid import Grid
-from medgen.volumes.limits import Limits, size_problems
 from medgen.volumes.listing import suffix_of
 from medgen.volumes.textheader import LPS_TO_RAS
 from medgen.volumes.volume import Volume

@@ -5,6 +5,7 @@ import hashlib
 import numpy as np
 import pytest
 import SimpleITK as sitk
+from dicom_corpus import make_series
 
 from medgen.volumes import Grid, Volume, digest_of, open_volume, write_volume
 
@@ -33,16 +34,25 @@ def test_a_detached_header_covers_its_data(tmp_path, name, header):
     digest_of(path)  # whether the data is there is the gate's question
 
 
-def test_a_folder_covers_names_and_contents(tmp_path):
-    (tmp_path / "b").mkdir()
-    first = tmp_path / "b" / "1.dcm"
-    first.write_bytes(b"one")
-    seen = {digest_of(tmp_path)}
-    first.write_bytes(b"two")
-    seen.add(digest_of(tmp_path))
-    first.rename(tmp_path / "b" / "2.dcm")
-    seen.add(digest_of(tmp_path))
-    assert len(seen) == 3
+def test_a_series_is_its_content_whatever_its_files_are_called(tmp_path):
+    make_series(tmp_path / "a", shape=(4, 4, 3))
+    before = digest_of(tmp_path / "a")
+    assert open_volume(tmp_path / "a").digest == before
+    first = min((tmp_path / "a").iterdir())
+    first.rename(tmp_path / "a" / "renamed.dcm")
+    assert digest_of(tmp_path / "a") == before
+    assert digest_of(tmp_path / "a" / "#straighten") != before
+    data = bytearray((tmp_path / "a" / "renamed.dcm").read_bytes())
+    data[-1] ^= 1
+    (tmp_path / "a" / "renamed.dcm").write_bytes(data)
+    assert digest_of(tmp_path / "a") != before
+
+
+def test_dicom_that_would_be_refused_has_a_digest_all_the_same(tmp_path):
+    (tmp_path / "1.dcm").write_bytes(b"one")
+    before = digest_of(tmp_path)
+    (tmp_path / "1.dcm").write_bytes(b"two")
+    assert digest_of(tmp_path) != before
 
 
 def test_a_missing_file_is_an_error(tmp_path):

@@ -1,0 +1,272 @@
+"""A folder or a tree of folders to the series in it, by header alone: names mean nothing here."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import zlib
+from collections import defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from io import BytesIO
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import pydicom
+from pydicom.dataelem import RawDataElement
+from pydicom.dataset import Dataset
+from pydicom.uid import UID, DeflatedExplicitVRLittleEndian, ExplicitVRLittleEndian
+
+from medgen.dicom.frames import Instance
+from medgen.dicom.values import quiet, value_of, whole_of
+from medgen.limits import Limits, file_size_problems
+from medgen.problems import Problem
+
+_MOST_REMEMBERED = 1_000_000  # files
+_series_of: dict[str, tuple[int, int, str]] = {}
+_DEFAULT_LIMITS = Limits()
+SUFFIXES = (".dcm", ".ima", ".dicom")
+_AGAIN = "copy or export it again"
+_START = 1024  # bytes within which the magic and the transfer syntax stand
+_MAGIC_AT = 128
+_META_AT = 144  # where the meta information goes on after its length (PS3.10 7.1)
+_DEFERRED = 1024  # bytes from which a value stays on the disk until it is asked for
+_HEADER_BYTES = 16 << 20
+_CHUNK = 1 << 16
+_UNDEFINED_LENGTH = 0xFFFFFFFF
+
+
+@dataclass(frozen=True, eq=False)
+class IndexedSeries:
+    """The image files of one SeriesInstanceUID; of one folder where the UID is blank."""
+
+    uid: str
+    instances: tuple[Instance, ...]
+
+    @cached_property
+    def first(self) -> Dataset:
+        """Return the header of the first file."""
+        return self.instances[0].header
+
+    @property
+    def modality(self) -> str:
+        """Return CT, MR, PT, ..., or "" where the header has none."""
+        return str(value_of(self.first, "Modality") or "")
+
+    @property
+    def number(self) -> int | None:
+        """Return the SeriesNumber, where there is one."""
+        return whole_of(self.first, "SeriesNumber")
+
+
+@dataclass(frozen=True, eq=False)
+class Unread:
+    """A file that looked like DICOM and could not be indexed."""
+
+    path: Path
+    problem: Problem
+
+
+@dataclass(frozen=True, eq=False)
+class Index:
+    """What lies below a folder: its image series, what could not be read, and what is no image."""
+
+    series: tuple[IndexedSeries, ...]
+    unread: tuple[Unread, ...] = ()
+    others: int = 0
+    """DICOM files without pixels (structure sets, reports, presentation states, ...)."""
+
+
+def index_tree(path: Path, *, limits: Limits = _DEFAULT_LIMITS, only: str = "") -> Index:
+    """Index a DICOM file, or all DICOM files in a folder and below it, by their headers.
+
+    Hidden files and DICOMDIR are skipped; links to folders are not followed. Files of which an
+    earlier call in this process knows that they are not of the series `only`, a SeriesInstanceUID,
+    are left out unread: a table may name hundreds of series in one folder of an archive. Raises
+    OSError where the folder itself cannot be listed.
+    """
+    groups: dict[tuple[str, str], list[Instance]] = defaultdict(list)
+    unread: list[Unread] = []
+    others = 0
+    for file in _files(path):
+        if only and _is_of_another(file, only):
+            continue
+        try:
+            header = read_header(file, limits=limits)
+        except HeaderError as error:
+            unread.append(Unread(file, error.problem))
+            continue
+        if header is None:
+            continue
+        if "Rows" not in header and "Columns" not in header:
+            others += 1
+            continue
+        uid = str(value_of(header, "SeriesInstanceUID") or "")
+        _remember(file, uid)
+        groups[uid, "" if uid else str(file.parent)].append(Instance(file, header))
+    series = [IndexedSeries(uid, tuple(found)) for (uid, _), found in groups.items()]
+    series.sort(key=lambda one: (one.number is None, one.number or 0, one.uid))
+    return Index(tuple(series), tuple(unread), others)
+
+
+def _remember(file: Path, uid: str) -> None:
+    """Note which series an unchanged file belongs to."""
+    if len(_series_of) >= _MOST_REMEMBERED:
+        _series_of.clear()
+    with contextlib.suppress(OSError):
+        _series_of[str(file)] = (*_state(file), uid)
+
+
+def _is_of_another(file: Path, uid: str) -> bool:
+    known = _series_of.get(str(file))
+    if known is None or known[2] in ("", uid):
+        return False
+    try:
+        return known[:2] == _state(file)
+    except OSError:
+        return False
+
+
+def _state(file: Path) -> tuple[int, int]:
+    status = file.stat()
+    return status.st_mtime_ns, status.st_size
+
+
+class HeaderError(Exception):
+    """A file that should be DICOM is none."""
+
+    def __init__(self, problem: Problem) -> None:
+        super().__init__(problem.code)
+        self.problem = problem
+
+
+@quiet()
+def read_header(file: Path, *, limits: Limits) -> Dataset | None:
+    """Return a file's header without its pixels, or None where it is no DICOM at all.
+
+    A file is DICOM by its magic (PS3.10 7.1), or by its name where the preamble is missing. An
+    empty one counts where its name ends as DICOM's or, as instances are often named, in no letters.
+    Raises HeaderError: E_EMPTY_FILE, E_TOO_LARGE, E_UNREADABLE, E_TRUNCATED or E_BAD_HEADER.
+    """
+    named = file.name.lower().endswith(SUFFIXES)
+    try:
+        size = file.stat().st_size
+        if size == 0 and not named and not _has_no_suffix(file):
+            return None
+        with file.open("rb") as stream:
+            start = stream.read(_START)
+            if size and not named and _is_cut_preamble(file, start):
+                message = "a file ends within its preamble"
+                raise HeaderError(Problem("E_TRUNCATED", message, _AGAIN))
+            if size and start[_MAGIC_AT : _MAGIC_AT + 4] != b"DICM" and not named:
+                return None
+            problems = file_size_problems(size, limits)
+            if problems:
+                raise HeaderError(problems[0])
+            stream.seek(0)
+            header, at_end, beyond = _parsed(stream, start, force=named)
+    except OSError as error:
+        reason = error.strerror or "input/output error"
+        message = f"a file cannot be read: {reason}"
+        raise HeaderError(Problem("E_UNREADABLE", message, "check its permissions")) from None
+    _check_end(header, at_end=at_end, beyond=beyond)
+    return header
+
+
+def _is_cut_preamble(file: Path, start: bytes) -> bool:
+    """Tell whether a file is but the beginning of a DICOM file's, which is 128 zeros and "DICM"."""
+    whole = bytes(_MAGIC_AT) + b"DICM"
+    return len(start) < len(whole) and whole.startswith(start) and _has_no_suffix(file)
+
+
+def _has_no_suffix(file: Path) -> bool:
+    return not file.suffix or file.suffix[1:].isdigit()
+
+
+def _parsed(stream: BinaryIO, start: bytes, *, force: bool) -> tuple[Dataset, bool, bool]:
+    """Return what `_parse` does, or refuse what it cannot read."""
+    try:
+        return _parse(stream, start, force=force)
+    except Exception as error:  # pydicom raises whatever damaged bytes lead it to
+        if isinstance(error, OSError) and error.errno is not None:
+            raise  # the disk's; pydicom raises some of its own, without a number
+        message = f"a file is not readable as DICOM ({type(error).__name__})"
+        raise HeaderError(Problem("E_BAD_HEADER", message, _AGAIN)) from None
+
+
+def _parse(stream: BinaryIO, start: bytes, *, force: bool) -> tuple[Dataset, bool, bool]:
+    """Return a header, whether the file ended with it, and whether it states to reach further.
+
+    Of a deflated file (PS3.5 A.5) only as much is inflated as headers have, since a few bytes may
+    inflate to many.
+    """
+    options: dict[str, Any] = {"stop_before_pixels": True, "force": force}
+    deflated = DeflatedExplicitVRLittleEndian.encode()
+    if deflated not in start:
+        header = pydicom.dcmread(stream, defer_size=_DEFERRED, **options)
+        size = os.fstat(stream.fileno()).st_size
+        return header, stream.tell() >= size, stream.tell() > size
+    end = _META_AT + int.from_bytes(start[_META_AT - 4 : _META_AT], "little")
+    # The inflated bytes are read as what they are: little endian with explicit types.
+    plain = stream.read(end).replace(
+        deflated, ExplicitVRLittleEndian.encode().ljust(len(deflated), b"\0")
+    )
+    inflated = _inflated(stream)
+    buffer = BytesIO(plain + inflated)
+    header = pydicom.dcmread(buffer, **options)
+    header.file_meta.TransferSyntaxUID = DeflatedExplicitVRLittleEndian
+    return header, buffer.tell() >= len(plain) + len(inflated), False
+
+
+def _inflated(stream: BinaryIO) -> bytes:
+    """Return the start of a deflated data set."""
+    inflater = zlib.decompressobj(-zlib.MAX_WBITS)
+    inflated = b""
+    while len(inflated) < _HEADER_BYTES and (packed := stream.read(_CHUNK)):
+        inflated += inflater.decompress(packed, _HEADER_BYTES - len(inflated))
+    return inflated
+
+
+def _check_end(header: Dataset, *, at_end: bool, beyond: bool) -> None:
+    """Refuse a header that ends too early, which pydicom takes for the end of the data set.
+
+    Without Rows and Columns a file is judged by its SOP class, so that an image whose header
+    broke off is not taken for a report.
+    """
+    cut = at_end and (beyond or _is_cut(header))  # before a value is asked for, which converts it
+    uid = UID(str(value_of(header, "SOPClassUID") or ""))
+    image = "Rows" in header or "Columns" in header
+    if not image and not uid.is_valid:
+        message = "a file is named as DICOM or begins like it, and holds neither image nor class"
+        raise HeaderError(Problem("E_BAD_HEADER", message, _AGAIN))
+    if cut:
+        raise HeaderError(Problem("E_TRUNCATED", "a file ends within its header", _AGAIN))
+    if not image and "Image Storage" in uid.name:
+        message = "a file's header breaks off before its image"
+        raise HeaderError(Problem("E_BAD_HEADER", message, _AGAIN))
+
+
+def _is_cut(header: Dataset) -> bool:
+    """Tell whether a value is shorter than its length says."""
+    for tag in header.keys():  # noqa: SIM118 - iterating a Dataset would convert each element
+        element: Any = header.get_item(tag, keep_deferred=True)
+        if isinstance(element, RawDataElement) and isinstance(element.value, bytes):
+            short = len(element.value) < element.length
+            if short and element.length != _UNDEFINED_LENGTH:
+                return True
+    return False
+
+
+def _files(path: Path) -> Iterator[Path]:
+    """Yield the files at and below a path in a fixed order."""
+    if path.is_file():
+        yield path
+        return
+    for entry in sorted(os.scandir(path), key=lambda entry: entry.name):
+        if entry.name.startswith(".") or entry.name.upper() == "DICOMDIR":
+            continue
+        if entry.is_dir(follow_symlinks=False):
+            yield from _files(Path(entry))
+        elif entry.is_file():
+            yield Path(entry)
