@@ -1,4 +1,4 @@
-"""Files that are whole or absent: atomic replacement, hashes, and a lock against two writers."""
+"""Files and folders that are whole or absent: replacement, hashes, a lock against two writers."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import json
 import os
 import re
 import secrets
+import shutil
 from collections.abc import Container, Iterator
 from pathlib import Path
 from typing import Any
@@ -48,6 +49,39 @@ def replacing(path: Path) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
+@contextlib.contextmanager
+def replacing_folder(path: Path) -> Iterator[Path]:
+    """Yield an empty temporary folder beside `path`; on success sync it and give it that name.
+
+    A folder (or file) that had the name is moved aside, and deleted once the new one stands: a kill
+    between the two leaves `path` absent, never half old and half new. On failure the temporary
+    folder is removed and `path` is untouched.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary, aside = (
+        path.with_name(f"{TEMPORARY_PREFIX}{secrets.token_hex(4)}-{path.name}") for _ in range(2)
+    )
+    temporary.mkdir()
+    try:
+        yield temporary
+        for parent, _, names in os.walk(temporary, topdown=False):
+            for name in names:
+                _sync(Path(parent, name))
+            _sync(Path(parent))
+        if os.path.lexists(path):
+            os.replace(path, aside)
+        try:
+            os.replace(temporary, path)
+        except BaseException:
+            if os.path.lexists(aside):
+                os.replace(aside, path)
+            raise
+        _sync(path.parent)
+    finally:
+        _remove(temporary)
+    _remove(aside)
+
+
 def write_bytes(path: Path, data: bytes) -> None:
     """Write bytes atomically."""
     with replacing(path) as temporary:
@@ -65,16 +99,16 @@ def write_json(path: Path, value: Any) -> None:
 
 
 def remove_leftovers(folder: Path, *, of: Container[str] | None = None) -> int:
-    """Delete the temporary files that a killed process left in a folder; return their number.
+    """Delete the temporary files and folders that a killed process left; return their number.
 
-    Only what `replacing` names so is deleted: files of other programs and folders stay. `of` limits
-    it to the temporaries of files of these names, for a folder that others write to as well.
+    Only what `replacing` and `replacing_folder` name so is deleted: what other programs made stays.
+    `of` limits it to the temporaries of these names, for a folder that others write to as well.
     """
     removed = 0
     for path in list(folder.iterdir()) if folder.is_dir() else []:
         match = _TEMPORARY.fullmatch(path.name)
-        if match and (of is None or match[1] in of) and path.is_file():
-            path.unlink(missing_ok=True)
+        if match and (of is None or match[1] in of):
+            _remove(path)
             removed += 1
     return removed
 
@@ -99,6 +133,14 @@ def locked(folder: Path) -> Iterator[None]:
             )
             raise ConfigurationError(problem) from None
         yield
+
+
+def _remove(path: Path) -> None:
+    """Delete a file, a link (never what it points to), or a folder with all that is in it."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
 
 
 def _sync(path: Path) -> None:

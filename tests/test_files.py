@@ -14,6 +14,7 @@ from medgen.files import (
     locked,
     remove_leftovers,
     replacing,
+    replacing_folder,
     sha256_of_file,
     sha256_of_json,
     write_bytes,
@@ -121,11 +122,122 @@ def test_only_what_replacing_left_is_removed(tmp_path: Path) -> None:
     foreign = [".tmp-notes", ".tmp-0123456-ct.nii", ".tmp-0123456Z-ct.nii", "a.tmp-01234567-ct.nii"]
     for name in (*foreign, ".tmp-01234567-ct.nii", ".tmp-01234567-mr.nii"):
         (tmp_path / name).touch()
-    (tmp_path / ".tmp-89abcdef-ct.nii").mkdir()
+    (tmp_path / ".tmp-89abcdef-ct").mkdir()
+    (tmp_path / ".tmp-89abcdef-ct" / "0001.dcm").touch()
+    (tmp_path / ".tmp-mine").mkdir()
     assert remove_leftovers(tmp_path, of={"ct.nii"}) == 1
-    assert names(tmp_path) == sorted([*foreign, ".tmp-01234567-mr.nii", ".tmp-89abcdef-ct.nii"])
+    rest = [*foreign, ".tmp-01234567-mr.nii", ".tmp-89abcdef-ct", ".tmp-mine"]
+    assert names(tmp_path) == sorted(rest)
+    assert remove_leftovers(tmp_path, of={"ct"}) == 1
     assert remove_leftovers(tmp_path) == 1
-    assert names(tmp_path) == sorted([*foreign, ".tmp-89abcdef-ct.nii"])
+    assert names(tmp_path) == sorted([*foreign, ".tmp-mine"])
+
+
+def test_a_leftover_link_is_removed_and_what_it_points_to_stays(tmp_path: Path) -> None:
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "kept").touch()
+    (tmp_path / ".tmp-89abcdef-ct").symlink_to(tmp_path / "mine")
+    assert remove_leftovers(tmp_path) == 1
+    assert names(tmp_path) == ["mine"]
+    assert names(tmp_path / "mine") == ["kept"]
+
+
+def test_a_folder_appears_whole(tmp_path: Path) -> None:
+    target = tmp_path / "new" / "ct"
+    with replacing_folder(target) as temporary:
+        assert temporary.parent == target.parent
+        assert temporary.name.startswith(TEMPORARY_PREFIX)
+        assert temporary.name.endswith("-ct")
+        (temporary / "0001.dcm").write_bytes(b"1")
+        assert not target.exists()
+    assert names(target.parent) == ["ct"]
+    assert names(target) == ["0001.dcm"]
+
+
+def test_a_folder_replaces_the_one_before_wholly(tmp_path: Path) -> None:
+    target = tmp_path / "ct"
+    for old, new in (("0001.dcm", "0001.dcm"), ("0002.dcm", "0003.dcm")):
+        with replacing_folder(target) as temporary:
+            for name in {old, new}:
+                (temporary / name).write_bytes(b"1")
+    assert names(target) == ["0002.dcm", "0003.dcm"]
+    assert names(tmp_path) == ["ct"]
+
+
+def test_a_failure_leaves_the_old_folder_and_no_rest(tmp_path: Path) -> None:
+    target = tmp_path / "ct"
+    target.mkdir()
+    (target / "old").touch()
+
+    def interrupted() -> None:
+        with replacing_folder(target) as temporary:
+            (temporary / "half").touch()
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted()
+    assert names(tmp_path) == ["ct"]
+    assert names(target) == ["old"]
+
+
+def test_a_folder_that_cannot_get_its_name_gives_the_old_one_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    target, rename = tmp_path / "ct", os.replace
+    target.mkdir()
+    (target / "old").touch()
+
+    def failing(source: Path, destination: Path) -> None:
+        if destination == target and (source / "new").exists():
+            raise OSError(5, "input/output error")
+        rename(source, destination)
+
+    monkeypatch.setattr("os.replace", failing)
+    with pytest.raises(OSError, match="input/output"), replacing_folder(target) as temporary:
+        (temporary / "new").touch()
+    assert names(tmp_path) == ["ct"]
+    assert names(target) == ["old"]
+
+
+def test_a_killed_folder_writer_leaves_no_folder_and_its_rest_is_removed(tmp_path: Path) -> None:
+    target = tmp_path / "ct"
+    program = textwrap.dedent(
+        """
+        import os, pathlib, sys
+        from medgen.files import replacing_folder
+        with replacing_folder(pathlib.Path(sys.argv[1])) as temporary:
+            (temporary / "0001.dcm").write_bytes(b"half")
+            os.kill(os.getpid(), 9)
+        """
+    )
+    root = Path(__file__).parents[1]
+    ended = subprocess.run([sys.executable, "-c", program, str(target)], cwd=root, check=False)
+    assert ended.returncode == -signal.SIGKILL
+    assert not target.exists()
+    assert len(names(tmp_path)) == 1
+    assert remove_leftovers(tmp_path) == 1
+    assert names(tmp_path) == []
+
+
+def test_a_folder_is_synced_before_it_is_renamed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls: list[str] = []
+    sync, rename = os.fsync, os.replace
+
+    def watched_sync(descriptor: int) -> None:
+        calls.append("sync")
+        sync(descriptor)
+
+    def watched_rename(source: Path, target: Path) -> None:
+        calls.append("rename")
+        rename(source, target)
+
+    monkeypatch.setattr("os.fsync", watched_sync)
+    monkeypatch.setattr("os.replace", watched_rename)
+    with replacing_folder(tmp_path / "ct") as temporary:
+        (temporary / "0001.dcm").touch()
+    assert calls == ["sync", "sync", "rename", "sync"]
 
 
 def test_a_second_writer_is_refused_until_the_first_ends(tmp_path: Path) -> None:
