@@ -3,16 +3,26 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
+from medgen.cli.gate_options import (
+    EchoOption,
+    NanToOption,
+    PhaseOption,
+    SeriesOption,
+    StraightenOption,
+    choice_of,
+)
 from medgen.cli.terminal import Bar, Terminal
 from medgen.problems import ConfigurationError, Problem
 
 if TYPE_CHECKING:
-    from medgen.cohort import Outcome, Result, Watch
+    from medgen.cohort import Case, Outcome, Result, Watch
+    from medgen.cohort.cases import Format
 
 ONE_CASE = (
     "a file of the input folder is named after the run's source column, as if the folder were one "
@@ -27,16 +37,28 @@ def convert(
         Path, typer.Option("--output", help="Folder to write; for one input also a file.")
     ],
     volumes: Annotated[
-        Path | None, typer.Option("--input", help="A volume, or a folder of volumes.")
+        Path | None,
+        typer.Option("--input", help="A volume file, a DICOM series, or a folder of either."),
     ] = None,
     data: Annotated[Path | None, typer.Option("--data", help="A table of cases.")] = None,
     split: Annotated[
         str | None, typer.Option("--split", help="Only these cases of the table, e.g. test.")
     ] = None,
     device: Annotated[str, typer.Option("--device", help="auto, cpu, cuda or cuda:N.")] = "auto",
-    nan_to: Annotated[
-        float | None, typer.Option("--nan-to", help="Value for NaN voxels, else refused.")
+    formats: Annotated[
+        str, typer.Option("--format", help="nifti, dicom, or nifti,dicom.")
+    ] = "nifti",
+    template: Annotated[
+        Path | None,
+        typer.Option(
+            "--dicom-template", help="The DICOM series that a NIfTI source was converted from."
+        ),
     ] = None,
+    series: SeriesOption = "",
+    echo: EchoOption = None,
+    phase: PhaseOption = None,
+    straighten: StraightenOption = False,
+    nan_to: NanToOption = None,
     overwrite: Annotated[
         bool,
         typer.Option("--overwrite", help="Replace answers of another model, and changed ones."),
@@ -51,7 +73,11 @@ def convert(
 ) -> None:
     """Convert volumes with a trained run; a second call goes on where the first one stopped."""
     terminal = Terminal.of(context)
+    chosen_formats = _formats(formats)
     problems = list(_usage(volumes, data, split, nan_to))
+    if template is not None and "dicom" not in chosen_formats:
+        advice = "add --format dicom, or leave the template out"
+        problems.append(Problem("E_USAGE", "--dicom-template needs --format dicom", advice))
     if problems:
         raise ConfigurationError(problems)
 
@@ -65,16 +91,24 @@ def convert(
     )
     from medgen.runs import choose_device, load_model
 
+    choice = choice_of(series, echo, phase, straighten)
     place = choose_device(device)
     model = load_model(run, device=place)
     if data is not None:
-        cases = cases_of_table(data, model, split=split)
+        cases = cases_of_table(data, model, split=split, choice=choice)
     else:
         assert volumes is not None
-        cases = cases_of_input(volumes, model)
+        cases = cases_of_input(volumes, model, output=output, choice=choice)
         if looks_like_one_case(cases, model):
             terminal.warn(ONE_CASE)
-    options = Options(nan_to=nan_to, overwrite=overwrite, fail_fast=fail_fast)
+        _name_series(terminal, cases)
+    options = Options(
+        formats=chosen_formats,
+        template=template,
+        nan_to=nan_to,
+        overwrite=overwrite,
+        fail_fast=fail_fast,
+    )
     with terminal.progress("check" if dry_run else "convert", total=len(cases)) as bar:
         watch = _watch(terminal, bar)
         if dry_run:
@@ -88,6 +122,29 @@ def convert(
     else:
         _say(terminal, outcome, output, dry_run=dry_run)
     raise typer.Exit(int(outcome.exit_code))
+
+
+def _formats(text: str) -> tuple[Format, ...]:
+    """Return what to write, in the order asked for.
+
+    Raises:
+        ConfigurationError: E_USAGE where a name is unknown or comes twice, or there is none.
+    """
+    named = [word.strip().lower() for word in text.split(",")]
+    if not set(named) <= {"nifti", "dicom"} or len(set(named)) != len(named):
+        message = "--format is none of nifti, dicom and nifti,dicom"
+        raise ConfigurationError(Problem("E_USAGE", message, "give one of these"))
+    return tuple(cast("list[Format]", named))
+
+
+def _name_series(terminal: Terminal, cases: Sequence[Case]) -> None:
+    """Say which folder is which case, where a case is named by a hash; on the terminal only."""
+    from medgen.volumes import is_dicom
+
+    for case in cases:
+        for path in case.inputs.values():
+            if is_dicom(path) and path.name != case.name:
+                terminal.note(f"medgen: {case.name} is {path}")
 
 
 def _usage(

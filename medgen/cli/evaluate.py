@@ -8,6 +8,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from medgen.cli.gate_options import (
+    EchoOption,
+    NanToOption,
+    PhaseOption,
+    SeriesOption,
+    StraightenOption,
+    choice_of,
+)
 from medgen.cli.terminal import Terminal
 from medgen.problems import ConfigurationError, Problem
 
@@ -49,9 +57,11 @@ def evaluate(
         bool,
         typer.Option("--match-grid", help="Resample onto the reference's grid, else refuse."),
     ] = False,
-    nan_to: Annotated[
-        float | None, typer.Option("--nan-to", help="Value for NaN voxels, else refused.")
-    ] = None,
+    series: SeriesOption = "",
+    echo: EchoOption = None,
+    phase: PhaseOption = None,
+    straighten: StraightenOption = False,
+    nan_to: NanToOption = None,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace an earlier report.")
     ] = False,
@@ -67,12 +77,15 @@ def evaluate(
     from medgen.metrics import profile_named
 
     chosen = profile_named(profile)
+    choice = choice_of(series, echo, phase, straighten)
     if data is not None:
         assert column is not None
-        matched = match_table(prediction, data, column=column, mask_column=mask_column, split=split)
+        matched = match_table(
+            prediction, data, column=column, mask_column=mask_column, split=split, choice=choice
+        )
     else:
         assert reference is not None
-        matched = match_paths(prediction, reference, mask)
+        matched = match_paths(prediction, reference, mask, choice=choice)
     _say_matching(terminal, matched, chosen)
     with terminal.progress("evaluate", total=len(matched.cases)) as bar:
 

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
 from medgen.data.table import CASE_ID, Row, read_table
+from medgen.dicom import Choice, split_choice
 from medgen.problems import ConfigurationError, NothingFound, Problem
 from medgen.runs import Model
-from medgen.volumes import SUFFIXES, list_volumes, volume_name
+from medgen.volumes import SUFFIXES, list_volumes, volume_name, with_choice
 from medgen.volumes.writing import WRITABLE_SUFFIXES
 
 DEFAULT_SUFFIX = ".nii.gz"
+Format = Literal["nifti", "dicom"]
+_NO_CHOICE = Choice()
 NAME_ADVICE = (
     "use at most 100 of A-Z a-z 0-9 . _ - and start with a letter, a digit or _; "
     "or give a table by --data"
@@ -32,14 +36,27 @@ class Case:
 
 @dataclass(frozen=True)
 class Job:
-    """A case and the file that its answer goes to."""
+    """A case and where its answer goes."""
 
     case: Case
     output: Path
+    """A volume file; where only DICOM is written, the same as `series`."""
+    series: Path | None = None
+    """The folder of the DICOM series, where one is written."""
+
+    @property
+    def outputs(self) -> tuple[Path, ...]:
+        """Return the file, the folder, or both."""
+        return tuple(dict.fromkeys([self.output, *([self.series] if self.series else [])]))
 
 
-def cases_of_input(path: Path, model: Model) -> list[Case]:
-    """Return a case for a file, or for each volume in a folder, named after the file.
+def cases_of_input(
+    path: Path, model: Model, *, output: Path | None = None, choice: Choice = _NO_CHOICE
+) -> list[Case]:
+    """Return a case for each volume of a file or folder, and for each DICOM series below it.
+
+    A file's case is named after it, a series' by a hash (see `Found`). DICOM below `output` is
+    left out: it is what an earlier call wrote.
 
     Raises:
         ConfigurationError: E_SEVERAL_SOURCES where the run wants more than one volume per case.
@@ -50,15 +67,16 @@ def cases_of_input(path: Path, model: Model) -> list[Case]:
         message = f"this run reads {len(columns)} volumes per case ({', '.join(columns)})"
         advice = "give a table with these columns by --data instead of --input"
         raise ConfigurationError(Problem("E_SEVERAL_SOURCES", message, advice))
-    files = list_volumes(path)
+    earlier = output if output is not None and output.resolve() != path.resolve() else None
+    files = list_volumes(path, choice, but_in=earlier)
     if not files:
-        message = "the input folder holds no volume file"
-        advice = f"known are {', '.join(SUFFIXES)}, directly inside the folder"
+        message = "the input folder holds no volume"
+        advice = f"known are {', '.join(SUFFIXES)} directly inside it, and DICOM at any depth"
         raise NothingFound(Problem("E_NOTHING_FOUND", message, advice))
-    alike = Counter(volume_name(file).casefold() for file in files)
+    alike = Counter(file.name.casefold() for file in files)
     cases = []
     for number, file in enumerate(files, start=1):
-        name, problem = volume_name(file), None
+        name, problem = file.name, None
         twins = alike[name.casefold()]
         if CASE_ID.fullmatch(name) is None:
             name = f"#{number}"  # the real name may hold anything, so it is not repeated
@@ -68,7 +86,7 @@ def cases_of_input(path: Path, model: Model) -> list[Case]:
             name = f"#{number}"
             message = f"{twins} files would be the same case"
             problem = Problem("E_CASE_DUPLICATE", message, "give each its own name", case=name)
-        cases.append(Case(name, {columns[0]: file}, problem))
+        cases.append(Case(name, {columns[0]: file.path}, problem))
     return cases
 
 
@@ -82,7 +100,9 @@ def looks_like_one_case(cases: Sequence[Case], model: Model) -> bool:
     return len(cases) > 1 and column.casefold() in {case.name.casefold() for case in cases}
 
 
-def cases_of_table(path: Path, model: Model, *, split: str | None = None) -> list[Case]:
+def cases_of_table(
+    path: Path, model: Model, *, split: str | None = None, choice: Choice = _NO_CHOICE
+) -> list[Case]:
     """Return the cases of a table that hold a source image, all of them or those of one split.
 
     The split is the one that the run recorded where the table holds its cases, else the table's
@@ -107,7 +127,8 @@ def cases_of_table(path: Path, model: Model, *, split: str | None = None) -> lis
             message = "the case has no image in this column"
             problem = Problem("E_COLUMN_EMPTY", message, "fill the cell", row.case, lacking[0])
         if len(lacking) < len(columns):
-            cases.append(Case(row.case, {c: row.cells[c] for c in columns if not lacking}, problem))
+            inputs = {c: with_choice(row.cells[c], choice) for c in columns if not lacking}
+            cases.append(Case(row.case, inputs, problem))
     if not cases:
         where = "" if split is None else f" of the split {split!r}"
         message = f"no case{where} has an image in {', '.join(columns)}"
@@ -115,31 +136,50 @@ def cases_of_table(path: Path, model: Model, *, split: str | None = None) -> lis
     return cases
 
 
-def place(cases: Sequence[Case], output: Path) -> list[Job]:
+def place(
+    cases: Sequence[Case], output: Path, formats: Container[Format] = ("nifti",)
+) -> list[Job]:
     """Say where each case's answer goes: `output` names a file, or a folder for CASE.nii.gz.
 
-    A single case that goes to a file is named after that file.
+    A DICOM series goes to the folder CASE beside it. A single case that goes to a file is named
+    after that file.
 
     Raises:
         ConfigurationError: one file for several cases, an unusable name, or an input's own path.
     """
     if not is_file_name(output):
-        jobs = [Job(case, output / f"{case.name}{DEFAULT_SUFFIX}") for case in cases]
+        jobs = [_job(case, output, formats) for case in cases]
+    elif "dicom" in formats:
+        message = "a DICOM series is a folder, and --output names a file"
+        raise ConfigurationError(Problem("E_OUTPUT", message, "give a folder as --output"))
     elif len(cases) > 1:
         message = f"{len(cases)} cases cannot be written to one file"
         raise ConfigurationError(Problem("E_OUTPUT", message, "give a folder as --output"))
     else:
         jobs = [Job(_named_after(case, output), output) for case in cases]
-    inputs = {file.resolve() for case in cases for file in case.inputs.values()}
+    inputs = [split_choice(file)[0].resolve() for case in cases for file in case.inputs.values()]
     message, advice = "the answer would replace an input", "choose another --output"
     problems = [
         Problem("E_OUTPUT_IS_INPUT", message, advice, job.case.name)
         for job in jobs
-        if job.output.resolve() in inputs
+        if any(_collides(output.resolve(), file) for output in job.outputs for file in inputs)
     ]
     if problems:
         raise ConfigurationError(problems)
     return jobs
+
+
+def _job(case: Case, output: Path, formats: Container[Format]) -> Job:
+    series = output / case.name if "dicom" in formats else None
+    file = output / f"{case.name}{DEFAULT_SUFFIX}" if "nifti" in formats else None
+    first = file or series
+    assert first is not None  # the verb refuses an empty list of formats
+    return Job(case, first, series)
+
+
+def _collides(output: Path, source: Path) -> bool:
+    """Tell whether an answer would replace a source, or land among a source's DICOM files."""
+    return output == source or source.is_relative_to(output) or output.parent == source
 
 
 def is_file_name(output: Path) -> bool:

@@ -15,10 +15,13 @@ from medgen.cohort.interruption import Interruption
 from medgen.cohort.manifest import FILE_NAME, Manifest
 from medgen.cohort.outcome import Options, Outcome, Result, Watch, problems_of
 from medgen.cohort.planning import plan
-from medgen.cohort.worker import Worker, open_case
+from medgen.cohort.worker import Worker, check_derivable, open_case
 from medgen.conversion import Converter, Provenance, sidecar_of
+from medgen.dicom import SeriesFacts
 from medgen.files import locked, remove_leftovers, sha256_of_json, writable
+from medgen.problems import ConfigurationError, Problem
 from medgen.runs import Model, choose_precision
+from medgen.volumes import Volume, open_volume
 
 DEFAULTS = Options()
 UNWATCHED = Watch()
@@ -42,9 +45,10 @@ def convert_cohort(
         ConfigurationError: the folder cannot be written, another process writes to it, or an
             answer of another model, a changed answer, or a foreign file, is in the way.
     """
-    jobs = place(cases, output)
+    jobs = place(cases, output, options.formats)
     folder = _folder(output)
-    provenance = provenance_of(model, options)
+    template = open_template(options, cases)
+    provenance = provenance_of(model, options, template)
     converter = _converter(model, device)
     converter.answer_of(options.answer)
     results: list[Result] = []
@@ -59,7 +63,9 @@ def convert_cohort(
         for job in planned.done:
             results.append(Result(job.case.name, "kept", job.output))
             watch.case(results[-1])
-        worker = Worker(converter, provenance, options, manifest, interruption, watch)
+        worker = Worker(
+            converter, provenance, options, manifest, interruption, watch, _facts(template)
+        )
         for result in worker.work(planned.todo):
             results.append(result)
             watch.case(result)
@@ -85,8 +91,10 @@ def check_cohort(
         ConfigurationError: an answer of another model, a changed answer, or a foreign file, is in
             the way.
     """
-    jobs = place(cases, output)
-    provenance = provenance_of(model, options)
+    jobs = place(cases, output, options.formats)
+    template = open_template(options, cases)
+    provenance = provenance_of(model, options, template)
+    converter = _converter(model, torch.device("cpu"))
     planned = plan(jobs, Manifest(_folder(output)), provenance, overwrite=options.overwrite)
     results = [Result(job.case.name, "kept", job.output) for job in planned.done]
     for result in results:
@@ -95,6 +103,8 @@ def check_cohort(
         start = time.perf_counter()
         try:
             volumes = open_case(job.case, options.nan_to)
+            if job.series is not None:
+                check_derivable(converter, volumes, options, _facts(template))
             prepared = model.preprocessing.prepare_source(volumes)
             result = Result(job.case.name, "ok", job.output, warnings=prepared.warnings)
         except Exception as error:
@@ -106,7 +116,32 @@ def check_cohort(
     return Outcome(tuple(results), len(jobs))
 
 
-def provenance_of(model: Model, options: Options) -> Provenance:
+def open_template(options: Options, cases: Sequence[Case]) -> Volume | None:
+    """Read the series that --dicom-template names.
+
+    Raises:
+        ConfigurationError: E_DICOM_TEMPLATE where several cases would get one patient's identity.
+        Refusal: the gate's, where the series cannot be read.
+    """
+    if options.template is None:
+        return None
+    if len(cases) > 1:
+        message = f"--dicom-template names one series, and there are {len(cases)} cases"
+        advice = "convert one volume at a time, each with its own series"
+        raise ConfigurationError(Problem("E_DICOM_TEMPLATE", message, advice))
+    volume = open_volume(options.template)
+    if volume.series is None:
+        message = "--dicom-template names no DICOM series"
+        advice = "give the folder of the series that the source was converted from"
+        raise ConfigurationError(Problem("E_DICOM_TEMPLATE", message, advice))
+    return volume
+
+
+def _facts(template: Volume | None) -> SeriesFacts | None:
+    return None if template is None else template.series
+
+
+def provenance_of(model: Model, options: Options, template: Volume | None = None) -> Provenance:
     """Return the digests that decide whether an answer made before may stay."""
     settings = {
         "config": model.config_digest,
@@ -114,10 +149,13 @@ def provenance_of(model: Model, options: Options) -> Provenance:
         "answer": options.answer or next(iter(model.method.answers)),
         "nan_to": options.nan_to,
     }
+    if template is not None:
+        settings["template"] = template.digest
     return Provenance(
         weights_digest=model.weights_digest,
         config_digest=model.config_digest,
         settings_digest=sha256_of_json(settings),
+        method=model.config.method,
         seen=model.seen,
     )
 
@@ -135,7 +173,7 @@ def _converter(model: Model, device: torch.device) -> Converter:
 
 def _names(jobs: Sequence[Job]) -> frozenset[str]:
     """Return the names of all files that the jobs write."""
-    outputs = [job.output for job in jobs]
+    outputs = [output for job in jobs for output in job.outputs]
     files = (*outputs, *map(sidecar_of, outputs))
     return frozenset({FILE_NAME, *(file.name for file in files)})
 

@@ -32,6 +32,8 @@ class Entry:
     input_digest: str = ""
     output_digest: str = ""
     """In a `failed` line: an earlier call's answer is still there, and the digests are its own."""
+    dicom_digest: str = ""
+    """Of the DICOM series, where one was written."""
     weights_digest: str = ""
     settings_digest: str = ""
     seconds: float = 0.0
@@ -122,7 +124,7 @@ def _parse(line: str) -> Entry | None:
     cells = line.split("\t")
     if len(cells) != len(COLUMNS):
         return None
-    case, status, code, source, output, weights, settings, seconds, clipped, warnings = cells
+    case, status, code, source, output, dicom, weights, settings, seconds, clipped, warnings = cells
     if status not in ("started", "ok", "failed"):
         return None
     try:
@@ -132,6 +134,7 @@ def _parse(line: str) -> Entry | None:
             code=code,
             input_digest=source,
             output_digest=output,
+            dicom_digest=dicom,
             weights_digest=weights,
             settings_digest=settings,
             seconds=float(seconds),

@@ -10,6 +10,7 @@ from typing import Literal
 import torch
 
 from medgen import problems
+from medgen.cohort.cases import Format
 from medgen.problems import Exit, Problem
 
 
@@ -19,6 +20,10 @@ class Options:
 
     answer: str | None = None
     """Which of the method's answers; the first where left out."""
+    formats: tuple[Format, ...] = ("nifti",)
+    """What to write: volume files, DICOM series, or both."""
+    template: Path | None = None
+    """The DICOM series from which an answer to a source without headers is derived."""
     nan_to: float | None = None
     """The value that non-finite source voxels take; refused where left out."""
     overwrite: bool = False

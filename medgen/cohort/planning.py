@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +14,7 @@ from medgen.conversion import Provenance, digest_of_inputs, sidecar_of
 from medgen.problems import ConfigurationError, Problem
 from medgen.volumes import digest_of
 
+_OWN_FILE = re.compile(r"[0-9]{4,}\.dcm")
 ADVICE = "choose another --output, or give --overwrite"
 
 
@@ -34,13 +36,17 @@ def plan(
     and the settings all are what they were then. A file that exists is no sign of anything.
 
     Raises:
-        ConfigurationError: without `overwrite`, where an answer of another model or other settings,
+        ConfigurationError: where the folder of a DICOM series holds other files; without
+            `overwrite`, where an answer of another model or other settings,
             an answer that was changed since, or a file that medgen did not write, would be
             replaced; all of them are listed.
     """
     done: list[Job] = []
     todo: list[Job] = []
     problems: list[Problem] = []
+    foreign = [problem for job in jobs if (problem := _foreign_folder(job)) is not None]
+    if foreign:
+        raise ConfigurationError(foreign)
     for job in jobs:
         entry = manifest.get(job.case.name)
         verdict = _judge(job, entry, provenance) if job.case.problem is None else None
@@ -58,25 +64,37 @@ def _judge(
     """Return "done", or what is in the way of a job, or None where it is simply to do."""
     case = job.case.name
     if entry is None:
-        if not (job.output.exists() or sidecar_of(job.output).exists()):
+        if not any(there.exists() for there in (*job.outputs, sidecar_of(job.output))):
             return None
         message = "a file of this name is there, which this manifest does not know"
         return Problem("E_OUTPUT_EXISTS", message, ADVICE, case)
     if not entry.output_digest:
         return None
     if not _same_model(entry, provenance):
-        return _other_model(job, entry, provenance) if job.output.exists() else None
-    answer = _digest(job.output)
-    if answer not in ("", entry.output_digest):
+        there = any(output.exists() for output in job.outputs)
+        return _other_model(job, entry, provenance) if there else None
+    written = {entry.output_digest, entry.dicom_digest}
+    answers = [_digest(output) for output in job.outputs]
+    if not written.issuperset(filter(None, answers)):
         message = "the answer that is there was changed or damaged since it was written"
         return Problem("E_OUTPUT_CHANGED", message, ADVICE, case)
     whole = (
         entry.status == "ok"
-        and answer == entry.output_digest
+        and all(answers)
         and sidecar_of(job.output).is_file()
         and _digest_of(job.case.inputs) == entry.input_digest
     )
     return "done" if whole else None
+
+
+def _foreign_folder(job: Job) -> Problem | None:
+    """Find files that convert did not write where a DICOM series goes; they are never removed."""
+    if job.series is None or not job.series.exists():
+        return None
+    if job.series.is_dir() and all(_OWN_FILE.fullmatch(file.name) for file in job.series.iterdir()):
+        return None
+    message = "there is something else where the DICOM series goes"
+    return Problem("E_OUTPUT_EXISTS", message, "choose another --output", job.case.name)
 
 
 def _same_model(entry: Entry, provenance: Provenance) -> bool:

@@ -12,10 +12,20 @@ from medgen.cohort.cases import Case, Job
 from medgen.cohort.interruption import Interruption
 from medgen.cohort.manifest import Entry, Manifest, join
 from medgen.cohort.outcome import Options, Result, Watch, problems_of
-from medgen.conversion import Converter, Provenance, open_sources, sidecar_of, write_converted
+from medgen.conversion import (
+    Converter,
+    Outputs,
+    Provenance,
+    derived_problems,
+    open_sources,
+    remove,
+    sidecar_of,
+    write_converted,
+)
 from medgen.data import prefetch
+from medgen.dicom import SeriesFacts
 from medgen.files import writable
-from medgen.problems import ConfigurationError, Interrupted, MedgenError, Problem
+from medgen.problems import ConfigurationError, Interrupted, MedgenError, Problem, Refusal
 from medgen.volumes import Volume
 
 KEPT = "the answer of an earlier call was kept, since it cannot be made again now"
@@ -31,6 +41,7 @@ class Worker:
     manifest: Manifest
     interruption: Interruption
     watch: Watch
+    template: SeriesFacts | None = None
 
     def work(self, jobs: Sequence[Job]) -> Iterator[Result]:
         """Yield what becomes of each job, until the end or an interruption."""
@@ -57,7 +68,8 @@ class Worker:
     def _convert(self, job: Job, volumes: dict[str, Volume] | Exception) -> Result:
         """Convert one job and write down what became of it."""
         name = job.case.name
-        if isinstance(volumes, Exception) and job.output.exists() and was_not_read(job, volumes):
+        there = all(output.exists() for output in job.outputs)
+        if isinstance(volumes, Exception) and there and was_not_read(job, volumes):
             return self._keep(job, volumes)
         start = time.perf_counter()
         entry = Entry(
@@ -99,19 +111,26 @@ class Worker:
     ) -> tuple[Entry, Result]:
         """Write the answer and return its entry."""
         if job.case.problem is None:  # an answer to files that have changed is none any more
-            job.output.unlink(missing_ok=True)
+            for output in job.outputs:
+                remove(output)
             sidecar_of(job.output).unlink(missing_ok=True)
         if isinstance(volumes, Exception):
             raise volumes
+        if job.series is not None:
+            check_derivable(self.converter, volumes, self.options, self.template)
         converted = self.converter(
             volumes, answer=self.options.answer, progress=self._progress(job.case.name)
         )
-        record = write_converted(converted, volumes, job.output, self.provenance)
+        outputs = Outputs(job.output if job.output != job.series else None, job.series)
+        record = write_converted(
+            converted, volumes, outputs, self.provenance, template=self.template
+        )
         entry = replace(
             entry,
             status="ok",
             input_digest=record.input_digest,
             output_digest=record.output_digest,
+            dicom_digest=record.dicom_digest,
             clipped_voxels=record.clipped_voxels,
             warnings=join(record.warnings),
         )
@@ -132,6 +151,23 @@ def open_case(case: Case, nan_to: float | None) -> dict[str, Volume]:
     if case.problem is not None:
         raise ConfigurationError(case.problem)
     return open_sources(case.inputs, nan_to=nan_to)
+
+
+def check_derivable(
+    converter: Converter,
+    volumes: dict[str, Volume],
+    options: Options,
+    template: SeriesFacts | None,
+) -> None:
+    """Refuse, before anything is computed, a case whose answer could not be written as DICOM."""
+    _, answer = converter.answer_of(options.answer)
+    preprocessing = converter.preprocessing
+    unit = "label"
+    if answer.kind != "labels":
+        unit = preprocessing.answer_unit(preprocessing.in_units(volumes))
+    problems = derived_problems(volumes, answer, unit=unit, template=template)
+    if problems:
+        raise Refusal(problems)
 
 
 def was_not_read(job: Job, error: Exception) -> bool:

@@ -2,29 +2,35 @@
 
 from medgen.conversion.blending import blend
 from medgen.conversion.converter import WINDOWS_AT_ONCE, Converted, Converter
+from medgen.conversion.derived import derived_problems
 from medgen.conversion.file import (
-    Provenance,
+    Outputs,
     Record,
     convert_files,
     digest_of_inputs,
     open_sources,
+    remove,
     sidecar_of,
     write_converted,
 )
+from medgen.conversion.provenance import Provenance
 from medgen.conversion.tiling import Tiling, plan_tiling
 
 __all__ = [
     "WINDOWS_AT_ONCE",
     "Converted",
     "Converter",
+    "Outputs",
     "Provenance",
     "Record",
     "Tiling",
     "blend",
     "convert_files",
+    "derived_problems",
     "digest_of_inputs",
     "open_sources",
     "plan_tiling",
+    "remove",
     "sidecar_of",
     "write_converted",
 ]

@@ -133,6 +133,7 @@ class Converter:
         body_fraction = float(prepared.body_native.mean())
         facts = {
             "answer": name,
+            "kind": wanted.kind,
             "unit": decoder.unit,
             **decoded,
             "window": list(tiling.window),

@@ -2,38 +2,23 @@
 
 from __future__ import annotations
 
-import platform
+import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-import torch
-
-import medgen
 from medgen.conversion.converter import Converted, Converter, Progress
 from medgen.conversion.decoding import UNIT_OF_LABELS
+from medgen.conversion.derived import write_dicom
+from medgen.conversion.provenance import NOTICE, Provenance, versions
+from medgen.dicom import SeriesFacts
 from medgen.files import sha256_of_json, write_json
 from medgen.problems import MedgenError
-from medgen.volumes import Volume, open_volume, volume_name, write_volume
-
-NOTICE = "research use only: not a medical device, not for diagnosis or treatment"
-
+from medgen.volumes import Volume, digest_of, open_volume, volume_name, write_volume
 
 DTYPES: Mapping[str, Literal["int16", "uint8"]] = {"HU": "int16", UNIT_OF_LABELS.upper(): "uint8"}
 """How units of whole numbers are written; everything else is float32."""
-
-
-@dataclass(frozen=True)
-class Provenance:
-    """What made an answer; digests only, since a path may hold a patient's name."""
-
-    weights_digest: str
-    config_digest: str
-    settings_digest: str
-    """Of everything else that decides the voxels: the answer asked for, how NaN is treated, ..."""
-    seen: frozenset[str] = frozenset()
-    """SHA-256 of every source file that training or validation read."""
 
 
 @dataclass(frozen=True)
@@ -44,6 +29,24 @@ class Record:
     output_digest: str
     clipped_voxels: int
     warnings: tuple[str, ...]
+    dicom_digest: str = ""
+    """Of the DICOM series, where one was written."""
+
+
+@dataclass(frozen=True)
+class Outputs:
+    """Where an answer goes: a volume file, the folder of a DICOM series, or both."""
+
+    file: Path | None
+    series: Path | None = None
+
+    @property
+    def main(self) -> Path:
+        """Return the file, or the folder where there is no file."""
+        main = self.file or self.series
+        if main is None:
+            raise ValueError("an answer goes to a file, to a series, or to both")
+        return main
 
 
 def convert_files(
@@ -73,7 +76,7 @@ def convert_files(
     """
     volumes = open_sources(inputs, nan_to=nan_to)
     converted = converter(volumes, answer=answer, progress=progress)
-    return write_converted(converted, volumes, output, provenance)
+    return write_converted(converted, volumes, Outputs(output), provenance)
 
 
 def open_sources(inputs: Mapping[str, Path], *, nan_to: float | None = None) -> dict[str, Volume]:
@@ -96,22 +99,52 @@ def open_sources(inputs: Mapping[str, Path], *, nan_to: float | None = None) -> 
 
 
 def write_converted(
-    converted: Converted, volumes: Mapping[str, Volume], output: Path, provenance: Provenance
+    converted: Converted,
+    volumes: Mapping[str, Volume],
+    outputs: Outputs,
+    provenance: Provenance,
+    *,
+    template: SeriesFacts | None = None,
 ) -> Record:
-    """Write an answer and its sidecar.
+    """Write an answer in every form asked for, and its sidecar.
 
     The old sidecar goes first and the new one comes last: whenever the process is killed, a
-    sidecar describes the volume beside it.
+    sidecar describes the volume beside it. A DICOM series is derived from `template`, or from the
+    first source.
+
+    Raises:
+        Refusal: the answer cannot be written; then no form of it is there.
     """
     facts = dict(converted.facts)
-    sidecar = sidecar_of(output)
+    sidecar = sidecar_of(outputs.main)
     sidecar.unlink(missing_ok=True)
-    dtype: Literal["int16", "uint8", "float32"] = "float32"
-    dtype = DTYPES.get(converted.volume.unit.upper(), dtype)
-    written = write_volume(output, converted.volume, dtype=dtype)
     digests = {column: volume.digest for column, volume in volumes.items()}
-    clipped = int(facts.pop("clipped_voxels")) + written.clipped_voxels
+    clipped = int(facts.pop("clipped_voxels"))
     warnings = tuple(facts.pop("warnings"))
+    noted: dict[str, Any] = {}
+    dicom = ""
+    if outputs.series is not None:
+        series = write_dicom(outputs.series, converted, volumes, provenance, template=template)
+        dicom = digest_of(outputs.series)
+        noted["dicom"] = {
+            "digest": dicom,
+            "files": len(series.files),
+            "clipped_voxels": series.clipped_voxels,
+        }
+    main = dicom
+    if outputs.file is not None:
+        dtype: Literal["int16", "uint8", "float32"] = "float32"
+        dtype = DTYPES.get(converted.volume.unit.upper(), dtype)
+        try:
+            written = write_volume(outputs.file, converted.volume, dtype=dtype)
+        except BaseException:
+            remove(outputs.series)
+            raise
+        main = written.digest
+        noted["dtype"] = dtype
+        clipped += written.clipped_voxels
+    elif outputs.series is not None:
+        clipped += series.clipped_voxels
     write_json(
         sidecar,
         {
@@ -122,14 +155,22 @@ def write_converted(
             "settings_digest": provenance.settings_digest,
             "input_digests": digests,
             "seen_in_training": not provenance.seen.isdisjoint(digests.values()),
-            "output_digest": written.digest,
-            "dtype": dtype,
+            "output_digest": main,
+            **noted,
             "clipped_voxels": clipped,
             "warnings": list(warnings),
             **facts,
         },
     )
-    return Record(digest_of_inputs(digests), written.digest, clipped, warnings)
+    return Record(digest_of_inputs(digests), main, clipped, warnings, dicom)
+
+
+def remove(output: Path | None) -> None:
+    """Remove an answer that is there, a file or the folder of a DICOM series."""
+    if output is not None and output.is_dir():
+        shutil.rmtree(output)
+    elif output is not None:
+        output.unlink(missing_ok=True)
 
 
 def sidecar_of(output: Path) -> Path:
@@ -140,12 +181,3 @@ def sidecar_of(output: Path) -> Path:
 def digest_of_inputs(digests: Mapping[str, str]) -> str:
     """Return one digest for a case's files: the file's own where there is one."""
     return next(iter(digests.values())) if len(digests) == 1 else sha256_of_json(dict(digests))
-
-
-def versions() -> dict[str, Any]:
-    """Return the versions that decide a result."""
-    return {
-        "medgen": medgen.__version__,
-        "torch": str(torch.__version__),
-        "python": platform.python_version(),
-    }

@@ -8,11 +8,13 @@ from pathlib import Path
 
 from medgen.data.rows import CASE_ID
 from medgen.data.table import read_table
+from medgen.dicom import Choice
 from medgen.metrics import Profile
 from medgen.problems import ConfigurationError, NothingFound, Problem
-from medgen.volumes import list_volumes, volume_name
+from medgen.volumes import is_dicom, list_volumes, with_choice
 
 LISTED = 20
+_NO_CHOICE = Choice()
 OUTLINE, EVERYWHERE = "outline of the reference", "none: the whole volume counts"
 
 
@@ -46,10 +48,13 @@ class Matched:
         return EVERYWHERE if unmasked else self.mask_source
 
 
-def match_paths(prediction: Path, reference: Path, mask: Path | None = None) -> Matched:
-    """Match volumes by their file names less the extension; two single files always match.
+def match_paths(
+    prediction: Path, reference: Path, mask: Path | None = None, *, choice: Choice = _NO_CHOICE
+) -> Matched:
+    """Match volumes by their file names less the extension; two single volumes always match.
 
-    Every prediction needs a reference and, where `mask` is a folder, a mask of its name. One mask
+    A DICOM series counts as one volume, and `choice` picks it where a folder holds several. Every
+    prediction needs a reference and, where `mask` is a folder, a mask of its name. One mask
     file serves every case. References without a prediction are reported, not refused.
 
     Raises:
@@ -57,13 +62,14 @@ def match_paths(prediction: Path, reference: Path, mask: Path | None = None) -> 
         ConfigurationError: E_UNMATCHED or E_DUPLICATE_CASE, naming the cases on both sides, or
             E_CASE_NAME, naming no file.
     """
-    predictions = volumes_by_name(prediction, "prediction")
-    references = volumes_by_name(reference, "reference")
+    predictions = volumes_by_name(prediction, "prediction", choice=choice)
+    references = volumes_by_name(reference, "reference", choice=choice)
     masks = volumes_by_name(mask, "mask") if mask is not None else {}
-    if prediction.is_file() and reference.is_file():
-        references = {next(iter(predictions)): reference}
-    if mask is not None and mask.is_file():
-        masks = dict.fromkeys(predictions, mask)
+    if _is_one(prediction, predictions) and _is_one(reference, references):
+        references = dict.fromkeys(predictions, next(iter(references.values())))
+    one = mask is not None and _is_one(mask, masks)
+    if one:
+        masks = dict.fromkeys(predictions, next(iter(masks.values())))
     _check_subset(predictions, references, "reference")
     if mask is not None:
         _check_subset(predictions, masks, "mask")
@@ -71,7 +77,6 @@ def match_paths(prediction: Path, reference: Path, mask: Path | None = None) -> 
         Case(name, path, references[name], masks.get(name)) for name, path in predictions.items()
     )
     missing = tuple(name for name in references if name not in predictions)
-    one = mask is not None and mask.is_file()
     mask_source = "one mask file for every case" if one else "a mask file per case"
     return Matched(cases, missing, mask_source if mask else OUTLINE)
 
@@ -83,6 +88,7 @@ def match_table(
     column: str,
     mask_column: str | None = None,
     split: str | None = None,
+    choice: Choice = _NO_CHOICE,
 ) -> Matched:
     """Match predictions to the rows of a case table by case id; `split` keeps that split's rows.
 
@@ -90,7 +96,7 @@ def match_table(
         NothingFound: where there is no prediction, or no row of the split.
         ConfigurationError: the table's problems, E_UNMATCHED, or E_SPLIT_MISSING.
     """
-    predictions = volumes_by_name(prediction, "prediction")
+    predictions = volumes_by_name(prediction, "prediction", choice=choice)
     columns = [column] if mask_column is None else [column, mask_column]
     rows = read_table(table, columns=columns).rows
     if split is not None and not any(row.split for row in rows):
@@ -117,7 +123,7 @@ def match_table(
         Case(
             name,
             path,
-            wanted[name].cells[column],
+            with_choice(wanted[name].cells[column], choice),
             wanted[name].cells[mask_column] if mask_column else None,
             wanted[name].patient,
         )
@@ -130,8 +136,15 @@ def match_table(
     return Matched(cases, missing, source)
 
 
-def volumes_by_name(path: Path, role: str) -> dict[str, Path]:
+def _is_one(path: Path, found: Mapping[str, Path]) -> bool:
+    """Tell whether a path names one volume: a file, or a folder that is one DICOM series."""
+    return path.is_file() or (len(found) == 1 and is_dicom(next(iter(found.values()))))
+
+
+def volumes_by_name(path: Path, role: str, *, choice: Choice = _NO_CHOICE) -> dict[str, Path]:
     """Return a file's or a folder's volumes by their names less the extension.
+
+    A DICOM series is named by a hash (see `Found`); its path carries what `choice` says.
 
     Raises:
         NothingFound: where there is none.
@@ -140,17 +153,18 @@ def volumes_by_name(path: Path, role: str) -> dict[str, Path]:
             name is called `case`.
     """
     try:
-        paths = list_volumes(path)
+        volumes = list_volumes(path, choice)
     except NothingFound:
-        paths = []
-    if not paths:
+        volumes = []
+    if not volumes:
         message = f"there is no {role} volume at the given place"
         raise NothingFound(Problem("E_NOTHING_TO_SCORE", message, f"check --{role}"))
     found: dict[str, Path] = {}
     twice = []
     unusable = []
-    for number, each in enumerate(paths, start=1):
-        name = volume_name(each)
+    for number, volume in enumerate(volumes, start=1):
+        name = volume.name
+        each = volume.path
         if not CASE_ID.fullmatch(name):
             if path.is_file():
                 return {"case": each}

@@ -12,15 +12,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from medgen.data.masks import outline
+from medgen.data.pairing import check_frames_of_reference
 from medgen.evaluation.labelling import Labelling
 from medgen.evaluation.matching import Case
 from medgen.evaluation.reach import check_reach, covered
 from medgen.evaluation.sidecars import Sidecar, read_sidecar
 from medgen.metrics import Profile, whole_labels
 from medgen.problems import MedgenError, Problem, Refusal
-from medgen.volumes import Grid, Volume, open_volume, resample
+from medgen.volumes import Grid, Volume, in_unit, open_volume, resample
 
 _PLAIN = Labelling()
+_SCORED = ("prediction", "reference")
 _MATCH = "give --match-grid to resample it onto the reference's grid"
 
 
@@ -113,12 +115,15 @@ def load(
     view. Without a mask images are scored in the reference's outline, labels everywhere.
 
     Raises:
-        Refusal: the gate's, E_GRID_MISMATCH, E_GRID_COVERAGE, E_EMPTY_MASK, E_EMPTY_BODY or
-            E_LABEL_VALUES.
+        Refusal: the gate's, E_FRAME_OF_REFERENCE, E_UNIT, E_GRID_MISMATCH, E_GRID_COVERAGE,
+            E_EMPTY_MASK, E_EMPTY_BODY or E_LABEL_VALUES.
     """
     volumes = {role: _open(path, role, nan_to) for role, path in case.paths().items()}
+    check_frames_of_reference(volumes)
     remarks: list[str] = []
     labels = profile.kind == "labels"
+    if not labels:
+        volumes |= {role: _measuring(volumes[role], role, profile.unit) for role in _SCORED}
     if labels:
         volumes |= _as_labels(volumes, labelling)
     prediction, reference = volumes["prediction"], volumes["reference"]
@@ -130,6 +135,7 @@ def load(
         check_reach(mask, prediction, reference, remarks)
     else:
         mask = covered(mask, prediction.grid, grid, remarks)
+        mask = _less_padding(mask, reference, remarks)
     digests = {role: volume.digest for role, volume in volumes.items() if volume.digest}
     return Triplet(predicted, reference.data, mask, grid, digests, tuple(remarks))
 
@@ -153,6 +159,30 @@ def _mask(
         advice = "check that the mask belongs to this case and is above 0 inside"
         raise Refusal(Problem("E_EMPTY_MASK", "the mask holds no voxel", advice, column="mask"))
     return mask
+
+
+def _less_padding(
+    mask: NDArray[np.bool_], reference: Volume, remarks: list[str]
+) -> NDArray[np.bool_]:
+    """Take the voxels that the reference's scanner padded out of the mask (X, Y, Z)."""
+    if reference.valid is None or bool(reference.valid[mask].all()):
+        return mask
+    left = mask & reference.valid
+    if not left.any():
+        message = "the reference's scanner measured nothing inside the mask"
+        advice = "check that the mask belongs to this case"
+        raise Refusal(Problem("E_EMPTY_MASK", message, advice, column="mask"))
+    share = 1.0 - int(left.sum()) / int(mask.sum())
+    remarks.append(f"{share:.2%} of the mask was padded by the reference's scanner, not scored")
+    return left
+
+
+def _measuring(volume: Volume, role: str, unit: str) -> Volume:
+    """Return a volume in the profile's unit, where its header names one; problems name the role."""
+    try:
+        return in_unit(volume, unit)
+    except Refusal as error:
+        raise error.at(column=role) from None
 
 
 def _as_labels(volumes: Mapping[str, Volume], labelling: Labelling) -> dict[str, Volume]:
@@ -214,7 +244,8 @@ def _check_kind(sidecar: Sidecar, profile: Profile) -> None:
 def _doubts(sidecar: Sidecar, profile: Profile, triplet: Triplet) -> list[str]:
     """Return remarks where the sidecar or a unit does not seem to fit."""
     remarks = []
-    if sidecar.output_digest not in (None, triplet.digests.get("prediction")):
+    written = sidecar.output_digests
+    if written and triplet.digests.get("prediction") not in written:
         remarks.append("the sidecar describes another file than the prediction beside it")
     if profile.unit != "HU":
         return remarks

@@ -35,6 +35,7 @@ from medgen.problems import ConfigurationError, MedgenError, Problem, Refusal, p
 from medgen.volumes import (
     Grid,
     Volume,
+    believing,
     open_volume,
     resample,
     working_grid,
@@ -261,7 +262,7 @@ class Bench:
 
     def _read(self, column: str) -> Volume:
         volume = open_volume(self.case.inputs[column], nan_to=self.request.nan_to)
-        return replace(volume, unit=self.request.unit_of(column))
+        return believing(volume, self.request.unit_of(column))
 
     def _open(self, column: str) -> tuple[Volume, tuple[str, ...]]:
         """Read an image, evened out where asked, with what is to be said about it."""

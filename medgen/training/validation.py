@@ -21,7 +21,7 @@ from medgen.problems import ConfigurationError, Problem, Refusal
 from medgen.report import preview, to_ras
 from medgen.runs import Precision
 from medgen.training.guards import relative_spread
-from medgen.volumes import Volume, field_of_view, open_volume, resample
+from medgen.volumes import Volume, open_volume, resample, where_measured
 
 PREVIEWS = 2
 """Validation cases that get a picture."""
@@ -106,7 +106,8 @@ class Validation:
 
     def _open(self, row: Row) -> dict[str, Volume]:
         columns = self._config.roles.columns()
-        return {c: open_volume(row.cells[c]) for c in columns if c in row.cells}
+        volumes = {c: open_volume(row.cells[c]) for c in columns if c in row.cells}
+        return self._convert.preprocessing.in_units(volumes)
 
     def _truth(
         self, volumes: Mapping[str, Volume], answer: Volume
@@ -126,7 +127,7 @@ class Validation:
         whole = np.ones(answer.grid.shape, dtype=np.bool_)
         inside = whole if labels else self._inside(volumes, answer)
         # Beyond its own field of view the truth is unknown, whatever resampling repeats there.
-        inside &= field_of_view(target.grid, answer.grid)
+        inside &= where_measured(target, answer.grid)
         if not inside.any():
             message = "no voxel of the mask is inside the target's field of view"
             raise Refusal(Problem("E_EMPTY_MASK", message, "check the mask and the pair"))

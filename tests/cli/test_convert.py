@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from dicom_corpus import make_series
 
 from medgen.cli.app import main
 from medgen.cohort import Manifest
@@ -182,3 +183,48 @@ def test_nan_voxels_are_refused_or_replaced(run: str, heads: Path, tmp_path: Pat
 
 def test_a_folder_that_is_no_run_is_not_found(heads: Path, tmp_path: Path) -> None:
     assert convert(heads, "--input", heads, "--output", tmp_path / "out") == Exit.NOTHING_FOUND
+
+
+def test_a_series_becomes_nifti_and_dicom(run: str, tmp_path: Path, capsys: Capture) -> None:
+    axes = np.stack(np.meshgrid(*[np.linspace(-1.2, 1.2, n) for n in (16, 16, 10)], indexing="ij"))
+    ball = np.where((axes**2).sum(axis=0) < 1, 500 + 200 * axes[0], 0)
+    make_series(tmp_path / "DOE JANE", "MR", shape=ball.shape, spacing=(3, 3, 4), values=ball)
+    out = tmp_path / "out"
+    arguments = [run, "--input", tmp_path / "DOE JANE", "--output", out]
+    assert convert(*arguments, "--format", "nifti,dicom") == Exit.OK
+    (case,) = [file.stem for file in out.glob("*.json")]
+    assert len(list((out / case).iterdir())) == 10
+    assert f"{case} is {tmp_path / 'DOE JANE'}" in capsys.readouterr().err
+    assert convert(*arguments, "--format", "dicom,nifti", "--json") == Exit.OK
+    assert json.loads(capsys.readouterr().out)["kept"] == 1
+    assert convert(*arguments, "--echo", "2") == Exit.ALL_FAILED
+    assert "E_NO_ECHO" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("options", "code"),
+    [
+        (["--format", "dcm"], "E_USAGE"),
+        (["--format", ""], "E_USAGE"),
+        (["--format", "nifti,nifti"], "E_USAGE"),
+        (["--dicom-template", "mr"], "E_USAGE"),
+        (["--series", "DOE JANE"], "E_CELL_SELECTOR"),
+    ],
+)
+def test_formats_that_mean_nothing_are_refused(
+    run: str, heads: Path, tmp_path: Path, capsys: Capture, options: list[str], code: str
+) -> None:
+    arguments = [run, "--input", heads, "--output", tmp_path / "out", *options]
+    assert convert(*arguments) == Exit.USAGE
+    error = capsys.readouterr().err
+    assert code in error
+    assert "DOE" not in error
+    assert not (tmp_path / "out").exists()
+
+
+def test_dicom_of_nifti_is_refused_with_the_way_out(
+    run: str, heads: Path, tmp_path: Path, capsys: Capture
+) -> None:
+    arguments = [run, "--input", heads / "a.nii.gz", "--output", tmp_path / "out"]
+    assert convert(*arguments, "--format", "dicom") == Exit.ALL_FAILED
+    assert "--dicom-template" in capsys.readouterr().err

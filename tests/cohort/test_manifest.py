@@ -10,7 +10,9 @@ from hypothesis import strategies as st
 from medgen.cohort.manifest import COLUMNS, HEADER, Entry, Manifest, cell, join
 from medgen.problems import ConfigurationError
 
-DONE = Entry("p1", "ok", "", "a" * 64, "b" * 64, "c" * 64, "d" * 64, 2.5, 3, "thick slices")
+DONE = Entry(
+    "p1", "ok", "", "a" * 64, "b" * 64, "c" * 64, "d" * 64, "e" * 64, 2.5, 3, "thick slices"
+)
 
 
 def filled(folder: Path, *entries: Entry) -> Manifest:
@@ -36,8 +38,8 @@ def test_it_is_a_table_with_the_promised_columns(tmp_path: Path) -> None:
         rows = list(csv.DictReader(stream, delimiter="\t"))
     assert list(rows[0]) == list(COLUMNS)
     assert COLUMNS == (
-        "case", "status", "code", "input_digest", "output_digest", "weights_digest",
-        "settings_digest", "seconds", "clipped_voxels", "warnings",
+        "case", "status", "code", "input_digest", "output_digest", "dicom_digest",
+        "weights_digest", "settings_digest", "seconds", "clipped_voxels", "warnings",
     )  # fmt: skip
     assert rows[0]["seconds"] == "2.5"
 

@@ -17,4 +17,7 @@ def test_what_a_sidecar_says(tmp_path: Path) -> None:
     assert read_sidecar(tmp_path / "c1.nii.gz") == Sidecar()
     text = '{"seen_in_training": false, "unit": "label", "labels": {"grey": 1}}'
     (tmp_path / "c1.json").write_text(text)
-    assert read_sidecar(tmp_path / "c1.nii.gz") == Sidecar(False, "label", None, {"grey": 1})
+    assert read_sidecar(tmp_path / "c1.nii.gz") == Sidecar(False, "label", frozenset(), {"grey": 1})
+    (tmp_path / "c1.json").write_text('{"output_digest": "a", "dicom": {"digest": "b"}}')
+    for name in ("c1.nii.gz", "c1", "c1/#echo=1"):
+        assert read_sidecar(tmp_path / name).output_digests == {"a", "b"}

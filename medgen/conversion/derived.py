@@ -1,0 +1,140 @@
+"""An answer as DICOM: derived from the series that its source came from, or from a template."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+import medgen
+from medgen.config import BACKGROUND
+from medgen.conversion.converter import Converted
+from medgen.conversion.decoding import UNIT_OF_LABELS
+from medgen.conversion.provenance import Provenance
+from medgen.dicom import SeriesFacts
+from medgen.method import Answer
+from medgen.problems import Problem, Refusal
+from medgen.volumes import ARBITRARY, Grid, Volume
+
+if TYPE_CHECKING:
+    from medgen.dicom.derived import WrittenSeries
+
+SAME_PLACE_MM = 0.05
+
+
+def origin_of(volumes: Mapping[str, Volume], template: SeriesFacts | None) -> SeriesFacts | None:
+    """Return the series that an answer is derived from: the template, else the first source's."""
+    first = next(iter(volumes.values()))
+    return template if template is not None else first.series
+
+
+def derived_problems(
+    volumes: Mapping[str, Volume], answer: Answer, *, unit: str, template: SeriesFacts | None
+) -> list[Problem]:
+    """Return what keeps an answer from being written as DICOM, before any of it is computed."""
+    from medgen.dicom.derived import check_derivable
+
+    origin = origin_of(volumes, template)
+    if origin is None:
+        message = "the source is no DICOM series: no patient, study or frame to derive one from"
+        advice = "name the series it was made from by --dicom-template, or leave dicom out"
+        return [Problem("E_DICOM_SOURCE", message, advice)]
+    form = _form(answer, unit)
+    if form is None:
+        message = f"an image in {unit!r} has no place in DICOM"
+        advice = "the units are HU, Bq/ml, SUV and arbitrary; or leave dicom out"
+        return [Problem("E_DICOM_TARGET", message, advice)]
+    problems = list(check_derivable(origin, unit_or_kind=form))
+    native = next(iter(volumes.values())).grid
+    if template is not None and not _same_place(native, Grid(template.shape, template.affine)):
+        message = "the source does not lie on the grid of the series that --dicom-template names"
+        advice = "name the series that this volume was converted from"
+        problems.append(Problem("E_DICOM_GRID", message, advice))
+    return problems
+
+
+def write_dicom(
+    folder: Path,
+    converted: Converted,
+    volumes: Mapping[str, Volume],
+    provenance: Provenance,
+    *,
+    template: SeriesFacts | None,
+) -> WrittenSeries:
+    """Write an answer as a derived series: an image, a segmentation, or a parametric map.
+
+    Raises:
+        Refusal: see `write_image_series`, `write_segmentation` and `write_parametric_map`.
+    """
+    from medgen.dicom.derived import Derivation
+
+    origin = origin_of(volumes, template)
+    if origin is None:
+        raise Refusal(Problem("E_DICOM_SOURCE", "the source is no DICOM series", "see convert"))
+    volume, facts = converted.volume, converted.facts
+    derivation = Derivation(
+        model=provenance.method,
+        version=medgen.__version__,
+        weights_digest=provenance.weights_digest,
+        settings_digest=provenance.settings_digest,
+        description=f"computed from {origin.modality or 'images'} by {provenance.method}",
+        moment=datetime.now().astimezone(),
+    )
+    if volume.unit == UNIT_OF_LABELS:
+        from medgen.dicom.segmentation import write_segmentation
+
+        # The first of a class's values is the one that is written.
+        values = {name: v[0] if isinstance(v, list) else v for name, v in facts["labels"].items()}
+        names = {int(v): str(name) for name, v in values.items() if name != BACKGROUND}
+        return write_segmentation(
+            folder,
+            volume.data.astype(np.uint8),
+            volume.grid.affine,
+            names=names,
+            source=origin,
+            derivation=derivation,
+        )
+    if facts.get("kind") == "anomaly":
+        from medgen.dicom.parametric_map import write_parametric_map
+
+        return write_parametric_map(
+            folder,
+            volume.data.astype(np.float32),
+            volume.grid.affine,
+            quantity=str(facts["answer"]),
+            source=origin,
+            derivation=derivation,
+        )
+    from medgen.dicom.images import write_image_series
+
+    return write_image_series(
+        folder,
+        volume.data,
+        volume.grid.affine,
+        unit=_spelled(volume.unit) or volume.unit,
+        source=origin,
+        derivation=derivation,
+    )
+
+
+def _form(answer: Answer, unit: str) -> str | None:
+    """Return what DICOM must hold: a unit's image, labels or a map; None where it cannot."""
+    kinds = {"labels": "labels", "anomaly": "map"}
+    return kinds.get(answer.kind) or _spelled(unit)
+
+
+def _spelled(unit: str) -> str | None:
+    """Return a unit as medgen.dicom spells it, whatever the configuration's case."""
+    known = {one.casefold(): one for one in ("HU", "Bq/ml", "SUV", ARBITRARY)}
+    return known.get(unit.casefold())
+
+
+def _same_place(first: Grid, second: Grid) -> bool:
+    """Tell whether two grids are the same voxels, in whatever order and direction of axes."""
+    if sorted(first.shape) != sorted(second.shape):
+        return False
+    gaps = np.linalg.norm(first.corners()[:, None] - second.corners()[None], axis=2)
+    return bool(gaps.min(axis=1).max() <= SAME_PLACE_MM)

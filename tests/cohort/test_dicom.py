@@ -1,0 +1,196 @@
+"""DICOM through a cohort's conversion: series in, derived series out, nothing half-written."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pydicom
+import pytest
+import torch
+from dicom_corpus import MR, each, make_series, uid
+
+from medgen.cohort import Case, Options, Outcome, cases_of_input, check_cohort, convert_cohort
+from medgen.cohort.cases import Format
+from medgen.dicom import Choice
+from medgen.problems import ConfigurationError, Exit
+from medgen.runs import Model
+from medgen.volumes import digest_of, open_volume, write_volume
+
+CPU = torch.device("cpu")
+SHAPE, SPACING = (20, 20, 10), (2.0, 2.0, 4.0)
+BOTH: tuple[Format, ...] = ("nifti", "dicom")
+
+
+def ball() -> np.ndarray:
+    axes = np.stack(np.meshgrid(*[np.linspace(-1.2, 1.2, n) for n in SHAPE], indexing="ij"))
+    inside = (axes**2).sum(axis=0) < 1
+    return np.rint(np.where(inside, 500 + 200 * axes[0], 3))
+
+
+def write_mr(folder: Path, **changes: Any) -> Path:
+    def change(dataset: Any) -> None:
+        for name, value in changes.items():
+            setattr(dataset, name, value)
+
+    each(folder, MR, change, shape=SHAPE, spacing=SPACING, values=ball())
+    return folder
+
+
+def convert(model: Model, cases: Sequence[Case], output: Path, **options: Any) -> Outcome:
+    return convert_cohort(model, cases, output, device=CPU, options=Options(**options))
+
+
+def codes(outcome: Outcome) -> list[str]:
+    return [problem.code for result in outcome.results for problem in result.problems]
+
+
+def case_of(folder: Path, name: str = "p1") -> list[Case]:
+    return [Case(name, {"mr": folder})]
+
+
+def test_a_series_is_converted_to_both_forms(model: Model, tmp_path: Path) -> None:
+    source, out = write_mr(tmp_path / "mr"), tmp_path / "out"
+    assert convert(model, case_of(source), out, formats=BOTH).exit_code == Exit.OK
+    nifti, series = open_volume(out / "p1.nii.gz"), open_volume(out / "p1")
+    assert series.unit == "HU"
+    assert series.series is not None
+    assert series.series.modality == "CT"
+    points = nifti.grid.to_world(np.indices(nifti.grid.shape).reshape(3, -1).T)
+    there = np.rint(series.grid.to_index(points)).astype(int)
+    assert np.abs(series.grid.to_world(there) - points).max() < 1e-3
+    clipped = np.clip(nifti.data, -1024, None)
+    assert (series.data[tuple(there.T)] == clipped.reshape(-1)).all()
+    sidecar = json.loads((out / "p1.json").read_text())
+    assert sidecar["output_digest"] == nifti.digest
+    assert sidecar["dicom"]["digest"] == series.digest == digest_of(out / "p1")
+    assert sidecar["dicom"]["files"] == SHAPE[2]
+
+
+def test_the_derived_series_belongs_to_its_source(model: Model, tmp_path: Path) -> None:
+    source, out = write_mr(tmp_path / "mr"), tmp_path / "out"
+    convert(model, case_of(source), out, formats=("dicom",))
+    assert sorted(path.name for path in out.iterdir() if not path.name.startswith(".")) == [
+        "manifest.tsv",
+        "p1",
+        "p1.json",
+    ]
+    one, was = (pydicom.dcmread(min(folder.iterdir())) for folder in (out / "p1", source))
+    for name in ("StudyInstanceUID", "FrameOfReferenceUID", "PatientID", "PatientName"):
+        assert one[name].value == was[name].value
+    assert one.SeriesInstanceUID != was.SeriesInstanceUID
+    assert one["SyntheticData"].value == "YES"
+    weights = model.weights_digest
+    assert weights in one.ContributingEquipmentSequence[0].ContributionDescription
+
+
+def test_a_second_call_keeps_both_forms_and_adds_a_missing_one(
+    model: Model, tmp_path: Path
+) -> None:
+    source, out = write_mr(tmp_path / "mr"), tmp_path / "out"
+    assert convert(model, case_of(source), out).count("ok") == 1
+    assert convert(model, case_of(source), out, formats=BOTH).count("ok") == 1
+    assert convert(model, case_of(source), out, formats=BOTH).count("kept") == 1
+    (out / "p1" / "0003.dcm").unlink()
+    with pytest.raises(ConfigurationError, match="E_OUTPUT_CHANGED"):
+        convert(model, case_of(source), out, formats=BOTH)
+    assert convert(model, case_of(source), out, formats=BOTH, overwrite=True).count("ok") == 1
+    assert len(list((out / "p1").iterdir())) == SHAPE[2]
+
+
+def test_a_folder_of_other_files_is_never_replaced(model: Model, tmp_path: Path) -> None:
+    source, out = write_mr(tmp_path / "mr"), tmp_path / "out"
+    (out / "p1").mkdir(parents=True)
+    (out / "p1" / "thesis.docx").write_text("years of work")
+    with pytest.raises(ConfigurationError, match="E_OUTPUT_EXISTS"):
+        convert(model, case_of(source), out, formats=BOTH, overwrite=True)
+    assert (out / "p1" / "thesis.docx").read_text() == "years of work"
+
+
+def test_the_source_is_never_replaced(model: Model, tmp_path: Path) -> None:
+    source = write_mr(tmp_path / "p1")
+    with pytest.raises(ConfigurationError, match="E_OUTPUT_IS_INPUT"):
+        convert(model, case_of(source), tmp_path, formats=("dicom",), overwrite=True)
+    with pytest.raises(ConfigurationError, match="E_OUTPUT_IS_INPUT"):
+        convert(model, case_of(source), source, overwrite=True)
+    assert len(list(source.iterdir())) == SHAPE[2]
+
+
+def test_without_identity_there_is_nifti_but_no_dicom(model: Model, tmp_path: Path) -> None:
+    source = write_mr(tmp_path / "mr", StudyInstanceUID="")
+    assert convert(model, case_of(source), tmp_path / "a").count("ok") == 1
+    outcome = convert(model, case_of(source), tmp_path / "b", formats=BOTH)
+    assert set(codes(outcome)) == {"E_NO_IDENTITY"}
+    assert not (tmp_path / "b" / "p1").exists()
+    assert not (tmp_path / "b" / "p1.nii.gz").exists()
+    checked = check_cohort(
+        model, case_of(source), tmp_path / "c", options=Options(formats=("dicom",))
+    )
+    assert set(codes(checked)) == {"E_NO_IDENTITY"}
+
+
+def test_a_nifti_source_needs_a_template(model: Model, tmp_path: Path) -> None:
+    source = write_mr(tmp_path / "mr")
+    volume = open_volume(source)
+    write_volume(tmp_path / "p1.nii.gz", volume, dtype="int16")
+    cases = case_of(tmp_path / "p1.nii.gz")
+    assert codes(convert(model, cases, tmp_path / "a", formats=BOTH)) == ["E_DICOM_SOURCE"]
+    good = convert(model, cases, tmp_path / "b", formats=BOTH, template=source)
+    assert good.count("ok") == 1
+    assert open_volume(tmp_path / "b" / "p1").frame_of_reference == volume.frame_of_reference
+    again = convert(model, cases, tmp_path / "b", formats=BOTH, template=source)
+    assert again.count("kept") == 1
+
+
+def test_a_template_of_another_grid_is_refused(model: Model, tmp_path: Path) -> None:
+    write_volume(tmp_path / "p1.nii.gz", open_volume(write_mr(tmp_path / "mr")), dtype="int16")
+    make_series(tmp_path / "other", MR, shape=SHAPE, spacing=(2.0, 2.0, 4.1), values=ball())
+    outcome = convert(
+        model,
+        case_of(tmp_path / "p1.nii.gz"),
+        tmp_path / "out",
+        formats=BOTH,
+        template=tmp_path / "other",
+    )
+    assert codes(outcome) == ["E_DICOM_GRID"]
+
+
+def test_one_template_does_not_serve_two_patients(
+    model: Model, heads: Path, tmp_path: Path
+) -> None:
+    source = write_mr(tmp_path / "mr")
+    with pytest.raises(ConfigurationError, match="E_DICOM_TEMPLATE"):
+        convert(
+            model,
+            cases_of_input(heads, model),
+            tmp_path / "out",
+            formats=BOTH,
+            template=source,
+        )
+
+
+def test_a_tree_is_a_case_per_series_less_earlier_answers(model: Model, tmp_path: Path) -> None:
+    tree = tmp_path / "tree"
+    write_mr(tree / "DOE" / "a")
+    write_mr(tree / "DOE" / "b", SeriesInstanceUID=uid("b"), SeriesNumber=9)
+    out = tree / "out"
+    cases = cases_of_input(tree, model, output=out)
+    assert len(cases) == 2
+    assert all(case.name.startswith("series_") for case in cases)
+    assert convert(model, cases, out, formats=BOTH).count("ok") == 2
+    assert cases_of_input(tree, model, output=out) == cases
+    (one,) = cases_of_input(tree, model, output=out, choice=Choice(series="9"))
+    assert one in cases
+
+
+def test_a_refused_series_does_not_stop_the_others(model: Model, tmp_path: Path) -> None:
+    good, bad = write_mr(tmp_path / "a"), write_mr(tmp_path / "b")
+    sorted(bad.iterdir())[4].unlink()
+    cases = [*case_of(bad, "p1"), *case_of(good, "p2")]
+    outcome = convert(model, cases, tmp_path / "out", formats=BOTH)
+    assert codes(outcome) == ["E_NONUNIFORM_SPACING"]
+    assert outcome.exit_code == Exit.SOME_FAILED
+    assert (tmp_path / "out" / "p2" / "0001.dcm").is_file()

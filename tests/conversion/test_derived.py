@@ -1,0 +1,81 @@
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pydicom
+import pytest
+from dicom_corpus import MR, PT, make_series
+
+from medgen.conversion import Converted, Provenance, derived_problems
+from medgen.conversion.derived import write_dicom
+from medgen.method import Answer
+from medgen.volumes import Grid, Volume, open_volume
+
+SHAPE = (12, 10, 6)
+IMAGE = Answer("image", "source", "target")
+LABELS = Answer("labels", "source", "label")
+PROVENANCE = Provenance("a" * 64, "b" * 64, "c" * 64, method="segmenter")
+SEG, MAP = "1.2.840.10008.5.1.4.1.1.66.4", "1.2.840.10008.5.1.4.1.1.30"
+
+
+@pytest.fixture
+def sources(tmp_path: Path) -> dict[str, Volume]:
+    make_series(tmp_path / "mr", MR, shape=SHAPE)
+    return {"mr": open_volume(tmp_path / "mr")}
+
+
+def written(folder: Path, volume: Volume, facts: Mapping[str, Any], sources: Any) -> list[Any]:
+    write_dicom(folder, Converted(volume, facts), sources, PROVENANCE, template=None)
+    return [pydicom.dcmread(file) for file in sorted(folder.iterdir())]
+
+
+def test_labels_become_a_segmentation(sources: dict[str, Volume], tmp_path: Path) -> None:
+    labels = np.zeros(SHAPE, np.uint8)
+    labels[2:5, 2:5, 1:3] = 4
+    labels[6:9, 2:5, 1:3] = 7
+    volume = Volume(labels, sources["mr"].grid, "label")
+    facts = {"kind": "labels", "labels": {"lesion": [4, 5], "oedema": 7, "background": [0, 9]}}
+    (one,) = written(tmp_path / "out", volume, facts, sources)
+    assert one.SOPClassUID == SEG
+    assert [str(segment.SegmentLabel) for segment in one.SegmentSequence] == ["lesion", "oedema"]
+
+
+def test_an_anomaly_map_becomes_a_parametric_map(
+    sources: dict[str, Volume], tmp_path: Path
+) -> None:
+    data = np.linspace(-1, 1, int(np.prod(SHAPE)), dtype=np.float32).reshape(SHAPE)
+    volume = Volume(data, sources["mr"].grid)
+    (one,) = written(tmp_path / "out", volume, {"kind": "anomaly", "answer": "residual"}, sources)
+    assert one.SOPClassUID == MAP
+    assert sorted(one.pixel_array.ravel()) == sorted(data.ravel())
+
+
+@pytest.mark.parametrize(("unit", "modality"), [("HU", "CT"), ("hu", "CT"), ("arbitrary", "MR")])
+def test_images_become_what_their_unit_says(
+    sources: dict[str, Volume], tmp_path: Path, unit: str, modality: str
+) -> None:
+    data = np.full(SHAPE, 40, np.float32)
+    data[3:5] = 300
+    volume = Volume(data, sources["mr"].grid, unit)
+    files = written(tmp_path / "out", volume, {"kind": "image"}, sources)
+    assert [one.Modality for one in files] == [modality] * SHAPE[2]
+
+
+def problems(sources: dict[str, Volume], answer: Answer, unit: str) -> list[str]:
+    return [one.code for one in derived_problems(sources, answer, unit=unit, template=None)]
+
+
+def test_what_cannot_be_dicom_is_told_before_it_is_computed(
+    sources: dict[str, Volume], tmp_path: Path
+) -> None:
+    assert problems(sources, IMAGE, "HU") == []
+    assert problems(sources, LABELS, "label") == []
+    assert problems(sources, IMAGE, "ms") == ["E_DICOM_TARGET"]
+    assert set(problems(sources, IMAGE, "SUV")) == {"E_DICOM_TARGET"}  # MR holds no tracer
+    make_series(tmp_path / "pet", PT, shape=SHAPE)
+    assert problems({"pet": open_volume(tmp_path / "pet")}, IMAGE, "Bq/ml") == []
+    plain = {"mr": Volume(np.zeros(SHAPE), Grid(SHAPE, np.eye(4)))}
+    assert problems(plain, IMAGE, "HU") == ["E_DICOM_SOURCE"]
