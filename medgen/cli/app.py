@@ -25,10 +25,12 @@ from medgen.cli.convert import convert
 from medgen.cli.evaluate import evaluate
 from medgen.cli.info import info
 from medgen.cli.init import init
+from medgen.cli.inspect import inspect
 from medgen.cli.phantom import phantom
 from medgen.cli.plan import plan
 from medgen.cli.prepare import prepare
 from medgen.cli.scan import scan
+from medgen.cli.send import send
 from medgen.cli.terminal import Terminal
 from medgen.cli.train import train
 from medgen.problems import ConfigurationError, Exit, MedgenError, Problem
@@ -81,12 +83,14 @@ for _verb, _summary in (
     (init, "Write a commented configuration to edit."),
     (phantom, "Make a sample cohort with its table."),
     (scan, "Find volumes in a folder and propose a table."),
+    (inspect, "Say what one volume is, and whether the gate lets it in."),
     (prepare, "Register columns to one, make masks, and write a new table."),
     (plan, "Propose patch, depth and spacing from cases and memory."),
     (train, "Train a method on a table's cases."),
     (convert, "Convert volumes with a trained run."),
     (evaluate, "Score predictions against references."),
     (compare, "Compare two evaluations case by case."),
+    (send, "Send DICOM files to a receiver by C-STORE."),
     (info, "Say what a run is, or what this machine has."),
 ):
     app.command(short_help=_summary)(_verb)

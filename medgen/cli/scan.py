@@ -51,8 +51,8 @@ def scan(
     _tell(terminal, found)
     if names.keyed:
         terminal.warn(
-            "ids are hashed, but the table's paths still hold the folders' names: keep it as "
-            "you keep the folders"
+            "ids are hashed, but the table's paths still hold the folders' names and the series' "
+            "UIDs: keep it as you keep the folders"
         )
         if summary["sites"]:
             terminal.warn(
@@ -123,7 +123,8 @@ def _tell(terminal: Terminal, found: Scan) -> None:
 def _files(finding: Finding) -> str:
     shown = [path.as_posix() for path in finding.files[:_MOST_FILES]]
     more = len(finding.files) - len(shown)
-    return f"  ({', '.join(shown)}{f' and {more} more' if more else ''})" if shown else ""
+    places = f"  ({', '.join(shown)}{f' and {more} more' if more else ''})" if shown else ""
+    return places + "".join(f"  [cell: {cell}]" for cell in finding.cells)
 
 
 def _say_next(terminal: Terminal, summary: Mapping[str, Any]) -> None:

@@ -11,7 +11,10 @@ from medgen.data.rows import RESERVED
 
 Kind = Literal["image", "label", "mask"]
 
-ORDER = ("mr", "t1", "t1ce", "t2", "pd", "flair", "cbct", "ct", "pet", "pet_low", "pet_full")
+ORDER = (
+    *("mr", "t1", "t1ce", "t2", "pd", "flair", "cbct", "ct"),
+    *("pet", "pet_low", "pet_full", "pet_nac", "pet_ac"),
+)
 """How image columns are ordered in a table; others follow by name, then labels, then masks."""
 
 _LONGEST = 40
@@ -34,13 +37,16 @@ _CANONICAL = {
     "bodymask": "body",
     "images": "image",
 }
-_MR = {"mr", "t1", "t1ce", "t2", "pd", "flair", "t2star", "swi", "dwi", "adc", "gre", "tof", "stir"}
+_MR = {
+    *("mr", "t1", "t1ce", "t2", "pd", "flair", "t2star", "swi", "dwi", "adc", "gre", "tof", "stir"),
+    *("bold", "perfusion"),
+}
 _IMAGES = _MR | {"ct", "cbct", "pet", "spect", "image"}
 _LABELS = {"label", "lesion", "tumor", "tissue", "roi", "wml", "wmh", "aseg"}
 _MASKS = {"mask", "body", "brain", "outline"}
 _QUALIFIERS = (
     "on in to low full dose high ce star flair reg registered aligned n4 bias corrected norm atlas "
-    "raw mni native stripped skull pre post contrast synthetic pseudo"
+    "raw mni native ac nac stripped skull pre post contrast synthetic pseudo"
 )
 _KNOWN = _IMAGES | _LABELS | _MASKS | set(_QUALIFIERS.split())
 _PHRASES = {

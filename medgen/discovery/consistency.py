@@ -9,6 +9,7 @@ from statistics import median
 from medgen.discovery.columns import kind_of, ordered
 from medgen.discovery.examination import Facts
 from medgen.discovery.findings import Finding
+from medgen.discovery.frames import other_frames
 from medgen.discovery.grouping import Case
 from medgen.problems import Problem
 from medgen.volumes import world_overlap
@@ -67,13 +68,21 @@ def drop_duplicates(cases: Sequence[Case], facts: Examined) -> list[Finding]:
 def check_frames(case: Case, facts: Examined) -> Iterator[Finding]:
     """Find columns that show another place than the case's first image."""
     first, *others = ordered(list(case.cells))
+    apart = other_frames(case)
     for column in others:
+        path = case.cells[column].entry.path
+        if column in apart:
+            message = f"it lies in another DICOM frame of reference than column {apart[column]}"
+            advice = "run medgen prepare first: it registers the columns"
+            problem = Problem("W_FRAMES_DIFFER", message, advice, case.case, column)
+            yield Finding(problem, (path,), refused=False)
+            continue
         share = world_overlap(facts[case.case, first].grid, facts[case.case, column].grid)
         if share < LEAST_OVERLAP:
             message = f"its field of view shares only {share:.0%} with that of column {first}"
             advice = "register the columns first: medgen prepare"
             problem = Problem("E_OTHER_FRAME", message, advice, case.case, column)
-            yield Finding(problem, (case.cells[column].entry.path,), refused=False)
+            yield Finding(problem, (path,), refused=False)
 
 
 def check_cohort(cases: Sequence[Case], facts: Examined) -> Iterator[Finding]:

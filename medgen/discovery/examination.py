@@ -34,7 +34,8 @@ class Facts:
     high: float
     digest: str
     unit: str
-    """HU, SUV, label, mask or arbitrary: a guess from the column's name and the values."""
+    """HU, SUV, Bq/ml, label, mask or arbitrary: what DICOM says, else a guess from the column's
+    name and the values."""
     problems: tuple[Problem, ...] = ()
     """What is odd, though the volume can be used."""
 
@@ -70,8 +71,8 @@ def examine(path: Path, column: str, *, values: frozenset[int] | None = None) ->
         low,
         high,
         volume.digest,
-        _unit(column, kind, low, high),
-        tuple(problem for problem, _ in judged),
+        volume.unit if volume.series is not None else _unit(column, kind, low, high),
+        (*volume.notes, *(problem for problem, _ in judged)),
     )
 
 

@@ -19,3 +19,5 @@ class Finding:
     problem: Problem
     files: tuple[PurePosixPath, ...] = ()
     refused: bool = True
+    cells: tuple[str, ...] = ()
+    """What to write into the table's cell to choose otherwise; for the terminal only, too."""

@@ -38,7 +38,7 @@ _SYNTHRAD_ID = re.compile(r"[12](?:B|P|AB|HN|TH)([A-E])\d{3}")
 
 
 def recognise(entries: Sequence[Entry]) -> Placed:
-    """Place what names tell, and refuse the rest with E_LAYOUT, E_COLUMN or E_DICOM_UNSUPPORTED."""
+    """Place what names tell, and refuse the rest with E_LAYOUT or E_COLUMN."""
     forest = Forest(entries)
     ways = [(folder, forest.way(folder)) for folder in forest.folders]
     patients = {_of_patient(folder, way) for folder, way in ways if way in ("patient", "inner")}
@@ -148,7 +148,7 @@ def _column_in(
     if column is None and one_id:
         pair = split_stem(rest)
         column = pair[1] if pair else None
-    if column is None and slug(rest) in repeated and not entry.dicom:
+    if column is None and slug(rest) in repeated:
         column = slug(rest)
     return column
 
@@ -199,13 +199,7 @@ def _refuse(
     folder: Folder, entries: Sequence[Entry], placed: Placed, *, of_patient: bool = False
 ) -> None:
     """Say of files what cannot be told from their names, and what to do."""
-    for entry in (entry for entry in entries if entry.dicom):
-        count = f"{entry.dicom} DICOM file{'s' if entry.dicom > 1 else ''}"
-        message = f"a folder of {count}: DICOM series are not read yet"
-        advice = "convert it to a single .nii.gz, for example with dcm2niix"
-        problem = Problem("E_DICOM_UNSUPPORTED", message, advice)
-        placed.findings.append(Finding(problem, (entry.path,)))
-    files = tuple(entry.path for entry in entries if not entry.dicom)
+    files = tuple(entry.path for entry in entries)
     if not files:
         return
     count = f"{len(files)} volume{'s' if len(files) > 1 else ''}"

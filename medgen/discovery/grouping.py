@@ -28,6 +28,8 @@ class Case:
     spelled: tuple[str, str] = ("", "")
     """The site where it tells patients apart, and what other spellings of the name share."""
     cells: dict[str, Placement] = field(default_factory=dict)
+    spares: dict[str, list[Placement]] = field(default_factory=dict)
+    """The other DICOM series that could stand in a cell, the best first."""
 
 
 @dataclass
@@ -125,20 +127,27 @@ def _taken(ids: Mapping[_Key, str | None]) -> Mapping[str, list[_Key]]:
 
 
 def _fill(case: Case, files: Sequence[Placement]) -> list[Finding]:
-    """Fill the cells of a case; a cell that two files claim stays empty."""
+    """Fill the cells of a case; one that two files claim stays empty, two series are ranked."""
     claims: dict[str, list[Placement]] = defaultdict(list)
     for one in files:
         claims[one.column].append(one)
     findings = []
     for column, claimants in sorted(claims.items()):
-        if len(claimants) == 1:
-            case.cells[column] = claimants[0]
+        ranked = sorted(claimants, key=_rank)
+        if len(claimants) == 1 or all(one.series for one in claimants):
+            case.cells[column], *spares = ranked
+            if spares:
+                case.spares[column] = spares
             continue
         message = f"{len(claimants)} files would fill this cell: it stays empty"
         advice = "keep one of them, or name the other differently (e.g. t1_repeat)"
         problem = Problem("E_AMBIGUOUS", message, advice, case.case, column)
         findings.append(Finding(problem, _paths(claimants)))
     return findings
+
+
+def _rank(placement: Placement) -> tuple[float, ...]:
+    return placement.series.rank if placement.series else ()
 
 
 def _join_spellings(grouped: Grouped) -> None:

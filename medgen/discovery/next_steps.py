@@ -31,6 +31,7 @@ def next_steps(
     *,
     table: str,
     same_grids: bool,
+    same_frames: bool = True,
     drawn_on: Mapping[str, str] = MappingProxyType({}),
 ) -> list[str]:
     """Return command lines for a shell, each with its reason behind a `#` where it needs one.
@@ -40,8 +41,9 @@ def next_steps(
     """
     images = [column for column in columns if kind_of(column) == "image"]
     steps = []
-    if len(images) > 1 and not same_grids:
-        step, columns = _registration(columns, images, table, drawn_on)
+    if len(images) > 1 and not (same_grids and same_frames):
+        why = "grids differ" if same_frames else "frames of reference differ"
+        step, columns = _registration(columns, images, table, drawn_on, why)
         steps.append(step)
         table = f"{_PREPARED}/cases.csv"
     table = shlex.quote(table)
@@ -61,7 +63,11 @@ def next_steps(
 
 
 def _registration(
-    columns: Sequence[str], images: Sequence[str], table: str, drawn_on: Mapping[str, str]
+    columns: Sequence[str],
+    images: Sequence[str],
+    table: str,
+    drawn_on: Mapping[str, str],
+    why: str,
 ) -> tuple[str, list[str]]:
     """Return the command that registers images to the first, and the columns of its table.
 
@@ -79,7 +85,7 @@ def _registration(
     given = [word for option, text in options.items() if text for word in (option, text)]
     command = ["medgen", "prepare", "--data", table, "--output", _PREPARED, *given]
     guessed = ", ".join(column for column in carried if column not in drawn_on)
-    note = "grids differ: register" + (f"; check what {guessed} was drawn on" * bool(guessed))
+    note = f"{why}: register" + (f"; check what {guessed} was drawn on" * bool(guessed))
     stay = {fixed, *(column for column, image in carried.items() if image == fixed)}
     made = [column if column in stay else f"{column}_on_{fixed}" for column in columns]
     return f"{shlex.join(command)}  # {note}", made

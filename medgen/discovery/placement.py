@@ -27,6 +27,16 @@ _SESSION_BEHIND = re.compile(rf"(.*[^_\-. ])[_\-. ]({_SESSION}|{_DATE})", re.IGN
 
 
 @dataclass(frozen=True)
+class SeriesPlace:
+    """What a scan compares of DICOM series that may stand in one row."""
+
+    frame_of_reference: str = field(repr=False)
+    """The UID; empty where the header has none."""
+    rank: tuple[float, ...] = ()
+    """Of several series for one cell the least is proposed."""
+
+
+@dataclass(frozen=True)
 class Placement:
     """One file in its cell. Names are the user's own, not yet made safe."""
 
@@ -41,6 +51,8 @@ class Placement:
     site: str = ""
     values: frozenset[int] | None = None
     """The label values that the data set declares."""
+    series: SeriesPlace | None = None
+    """What is known of a DICOM series; None for a file."""
 
 
 @dataclass

@@ -6,7 +6,7 @@ import csv
 import io
 import os
 from collections.abc import Sequence
-from pathlib import Path
+from pathlib import Path, PurePath
 
 from medgen.data.table import read_table
 from medgen.discovery.columns import ordered
@@ -15,7 +15,7 @@ from medgen.discovery.grouping import Case
 from medgen.files import replacing
 from medgen.problems import ConfigurationError, Problem
 
-_RISKY = ("=", "+", "-", "@", " ")
+_RISKY = ("=", "+", "-", "@", " ", "#")
 
 
 def write_table(cases: Sequence[Case], root: Path, output: Path) -> None:
@@ -26,12 +26,12 @@ def write_table(cases: Sequence[Case], root: Path, output: Path) -> None:
     """
     columns = ordered([column for case in cases for column in case.cells])
     words = [name for name in ("site", "split") if len({getattr(c, name) for c in cases}) > 1]
-    base = output.parent.resolve()
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(["case", "patient", *words, *columns])
     for case in cases:
-        cells = [_cell(root, base, case, column) for column in columns]
+        paths = [case.cells[c].entry.path if c in case.cells else None for c in columns]
+        cells = [cell_of(root, output, path) if path is not None else "" for path in paths]
         writer.writerow([case.case, case.patient, *(getattr(case, w) for w in words), *cells])
     try:
         with replacing(output) as temporary:
@@ -73,9 +73,7 @@ def settle_splits(cases: Sequence[Case]) -> list[Finding]:
     return findings
 
 
-def _cell(root: Path, base: Path, case: Case, column: str) -> str:
-    """Return a file's path relative to the table, safe to open in a spreadsheet."""
-    if column not in case.cells:
-        return ""
-    path = os.path.relpath(root.resolve() / case.cells[column].entry.path, base)
-    return f"./{path}" if path.startswith(_RISKY) or path[0].isspace() else path
+def cell_of(root: Path, output: Path, path: PurePath) -> str:
+    """Return a path below `root` relative to the table, safe to open in a spreadsheet."""
+    cell = os.path.relpath(root.resolve() / path, output.parent.resolve())
+    return f"./{cell}" if cell.startswith(_RISKY) or cell[0].isspace() else cell

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from medgen.discovery import bids, folders, nnunet
+from medgen.discovery import bids, dicom, folders, nnunet
 from medgen.discovery.consistency import (
     check_cohort,
     check_frames,
@@ -16,17 +16,16 @@ from medgen.discovery.consistency import (
     drop_duplicates,
     same_grids,
 )
-from medgen.discovery.examination import Facts, examine
+from medgen.discovery.examination import Facts
 from medgen.discovery.findings import Finding
+from medgen.discovery.frames import check_kinds, check_studies, other_frames
 from medgen.discovery.grouping import Case, group
 from medgen.discovery.identities import Names
+from medgen.discovery.opening import Progress, open_cases
 from medgen.discovery.placement import Placement
 from medgen.discovery.proposal import settle_splits, write_table
 from medgen.discovery.walking import Tree, walk
-from medgen.problems import ConfigurationError, Exit, NothingFound, Problem, Refusal
-
-Progress = Callable[[int, int, str], None]
-"""Is told how many volumes were opened, of how many, and the case of the last."""
+from medgen.problems import ConfigurationError, Exit, NothingFound, Problem
 
 
 @dataclass(frozen=True)
@@ -48,13 +47,17 @@ class Scan:
     findings: list[Finding]
     layouts: list[Recognised]
     volumes: int
-    """How many files or DICOM folders were found that could be volumes."""
+    """How many files or DICOM series were found that could be volumes."""
     others: int
-    """How many files were none."""
+    """How many files were neither volumes nor DICOM."""
     one_grid: bool = field(default=True)
     """Whether every case has its images on one grid."""
     drawn_on: Mapping[str, str] = field(default_factory=dict)
     """By label or mask, the image column whose grid it has."""
+    one_frame: bool = field(default=True)
+    """Whether the DICOM series of every case share a frame of reference."""
+    left_out: Mapping[str, int] = field(default_factory=dict)
+    """How many DICOM localizers, reports, structure sets, ... were not proposed."""
 
     @property
     def refused(self) -> list[Finding]:
@@ -85,18 +88,27 @@ def scan(
     """
     _check_paths(root, output, overwrite)
     tree = walk(root)
-    if not tree.entries and not any(finding.refused for finding in tree.findings):
+    if not (tree.entries or tree.dicom or any(finding.refused for finding in tree.findings)):
         raise NothingFound(_nothing(tree))
     placements, findings = recognise(root, tree)
+    archive = dicom.recognise(
+        root,
+        tree.dicom,
+        names,
+        taken=[one.patient for one in placements],
+        on_header=lambda done, total: on_progress(done, total, "DICOM headers"),
+    )
+    findings += archive.placed.findings
+    placements += archive.placed.placements
     grouped = group(placements, names, root_name=root.resolve().name)
     findings = [*tree.findings, *findings, *grouped.findings]
-    facts, examined = _examine(root, grouped.cases, on_progress)
+    facts, examined = open_cases(root, output, grouped.cases, on_progress)
     findings += [*examined, *drop_duplicates(grouped.cases, facts)]
     cases = [case for case in grouped.cases if case.cells]
-    findings += settle_splits(cases)
+    findings += [*settle_splits(cases), *check_kinds(cases)]
     for case in cases:
         findings += check_frames(case, facts)
-    findings += check_cohort(cases, facts)
+    findings += [*check_studies(cases), *check_cohort(cases, facts)]
     if cases:
         write_table(cases, root, output)
     return Scan(
@@ -104,15 +116,17 @@ def scan(
         {(case.case, column): facts[case.case, column] for case in cases for column in case.cells},
         findings,
         _layouts(placements),
-        len(tree.entries),
+        len(tree.entries) + archive.series,
         tree.others,
         one_grid=same_grids(cases, facts),
         drawn_on=drawn_on(cases, facts),
+        one_frame=not any(other_frames(case) for case in cases),
+        left_out=archive.left_out,
     )
 
 
 def recognise(root: Path, tree: Tree) -> tuple[list[Placement], list[Finding]]:
-    """Place every entry of a tree by the layout of its own folder."""
+    """Place every file of a tree by the layout of its own folder."""
     challenge, others = nnunet.recognise(root, tree.entries)
     imaging, others = bids.recognise(others)
     named = folders.recognise(others)
@@ -138,32 +152,6 @@ def _check_paths(root: Path, output: Path, overwrite: bool) -> None:
         raise ConfigurationError(Problem("E_OUTPUT", message, "give another --output"))
 
 
-def _examine(
-    root: Path, cases: Sequence[Case], on_progress: Progress
-) -> tuple[dict[tuple[str, str], Facts], list[Finding]]:
-    """Open every volume of the cases; empty the cells of those that are refused."""
-    total = sum(len(case.cells) for case in cases)
-    facts: dict[tuple[str, str], Facts] = {}
-    findings: list[Finding] = []
-    done = 0
-    for case in cases:
-        for column, placement in list(case.cells.items()):
-            path = placement.entry.path
-            try:
-                found = examine(root / path, column, values=placement.values)
-            except Refusal as refusal:
-                del case.cells[column]
-                problems, refused = refusal.at(case=case.case, column=column).problems, True
-            else:
-                facts[case.case, column] = found
-                problems = tuple(p.at(case=case.case, column=column) for p in found.problems)
-                refused = False
-            findings += [Finding(problem, (path,), refused) for problem in problems]
-            done += 1
-            on_progress(done, total, case.case)
-    return facts, findings
-
-
 def _layouts(placements: Sequence[Placement]) -> list[Recognised]:
     counts = Counter((one.scope, one.layout) for one in placements)
     return [Recognised(layout, scope, count) for (scope, layout), count in sorted(counts.items())]
@@ -172,5 +160,5 @@ def _layouts(placements: Sequence[Placement]) -> list[Recognised]:
 def _nothing(tree: Tree) -> Problem:
     files = f"{tree.others} other file{'s' if tree.others != 1 else ''}"
     message = f"the folder holds no volume, but {files}" if tree.others else "the folder is empty"
-    advice = "volumes are .nii.gz, .nii, .mha, .mhd, .nrrd or .nhdr"
+    advice = "volumes are .nii.gz, .nii, .mha, .mhd, .nrrd, .nhdr or DICOM"
     return Problem("E_NOTHING_FOUND", message, advice)

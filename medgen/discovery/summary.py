@@ -28,6 +28,7 @@ def summarise(scan: Scan, *, table: str, keyed: bool) -> dict[str, Any]:
         "splits": sorted({case.split for case in scan.cases} - {""}),
         "volumes": scan.volumes,
         "other_files": scan.others,
+        "left_out": dict(scan.left_out),
         "layouts": [
             {"layout": one.layout, "where": _where(one.scope), "volumes": one.volumes}
             for one in scan.layouts
@@ -45,7 +46,13 @@ def summarise(scan: Scan, *, table: str, keyed: bool) -> dict[str, Any]:
 def _next(scan: Scan, columns: Sequence[str], table: str) -> list[str]:
     if not scan.cases:
         return []
-    return next_steps(columns, table=table, same_grids=scan.one_grid, drawn_on=scan.drawn_on)
+    return next_steps(
+        columns,
+        table=table,
+        same_grids=scan.one_grid,
+        same_frames=scan.one_frame,
+        drawn_on=scan.drawn_on,
+    )
 
 
 def _column(column: str, facts: Sequence[Facts]) -> dict[str, Any]:
@@ -67,7 +74,8 @@ def _column(column: str, facts: Sequence[Facts]) -> dict[str, Any]:
 
 
 def _finding(finding: Finding) -> dict[str, Any]:
-    return {**finding.problem.as_json(), "where": [_where(f.parts) for f in finding.files]}
+    cells = {"cells": list(finding.cells)} if finding.cells else {}
+    return {**finding.problem.as_json(), "where": [_where(f.parts) for f in finding.files], **cells}
 
 
 def _where(parts: Sequence[str]) -> str:

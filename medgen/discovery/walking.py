@@ -1,4 +1,4 @@
-"""A folder's tree as what could be volumes: files, DICOM folders, and what is only counted."""
+"""A folder's tree as what could be volumes: files, DICOM files, and what is only counted."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ import unicodedata
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
+from medgen.dicom.index import SUFFIXES as DICOM_SUFFIXES
 from medgen.discovery.findings import Finding
 from medgen.problems import Problem
 from medgen.volumes.listing import suffix_of
 
-_DICOM_SUFFIXES = (".dcm", ".ima")
 _DICOM_MAGIC_AT = 128
 _FOREIGN = (".mgz", ".mgh", ".mnc", ".gipl", ".nii.bz2", ".hdr", ".img", ".hdr.gz", ".img.gz")
 """Volumes that the gate knows to refuse, with the reason."""
@@ -21,13 +21,16 @@ _SYSTEM = ("__MACOSX", "lost+found", "System Volume Information")
 
 @dataclass(frozen=True)
 class Entry:
-    """A file or a DICOM folder that could fill a cell; `path` is relative to the tree's root."""
+    """A file or a DICOM series that could fill a cell; `path` is relative to the tree's root.
+
+    The path of a series may end in a choice, as the table's cells do.
+    """
 
     path: PurePosixPath
     stem: str
-    """The name less its extension."""
+    """The name less its extension; empty for a series, whose folder's name means nothing."""
     dicom: int = 0
-    """How many DICOM files a folder holds; 0 for a file."""
+    """Of how many files a DICOM series is made; 0 for a volume that is a file."""
 
     @property
     def folders(self) -> tuple[str, ...]:
@@ -37,9 +40,11 @@ class Entry:
 
 @dataclass
 class Tree:
-    """What lies below a folder; `others` counts files that are no volumes."""
+    """What lies below a folder; `others` counts files that are neither volumes nor DICOM."""
 
     entries: list[Entry] = field(default_factory=list)
+    dicom: list[PurePosixPath] = field(default_factory=list)
+    """The DICOM files, whose headers tell what they are."""
     findings: list[Finding] = field(default_factory=list)
     others: int = 0
 
@@ -47,8 +52,7 @@ class Tree:
 def walk(root: Path) -> Tree:
     """Find everything below a folder that could be a volume, sorted by path.
 
-    Hidden and temporary files are skipped. Links are followed, but no folder is entered twice. A
-    folder that holds DICOM files is one entry.
+    Hidden and temporary files are skipped. Links are followed, but no folder is entered twice.
     """
     tree = Tree()
     entered: set[tuple[int, int]] = set()
@@ -78,31 +82,27 @@ def walk(root: Path) -> Tree:
                 place.append((Path(child), relative / child.name))
         _take(tree, relative, files)
     tree.entries.sort(key=lambda entry: entry.path.parts)
+    tree.dicom.sort(key=lambda path: path.parts)
     return tree
 
 
 def _take(tree: Tree, relative: PurePosixPath, files: list[os.DirEntry[str]]) -> None:
     """Sort one folder's files into entries, DICOM, and others."""
     names = {file.name.lower() for file in files}
-    found = []
-    dicom = 0
     for file in files:
         name = file.name.lower()
         suffix = suffix_of(Path(file.name)) or next((s for s in _FOREIGN if name.endswith(s)), "")
-        if not suffix:
-            is_dicom = _is_dicom(file)
-            dicom += is_dicom
-            tree.others += not is_dicom
-        elif not (suffix.startswith(".hdr") and name.replace(".hdr", ".img", 1) in names):
-            # Of a pair only the voxels' file is told.
-            found.append(Entry(relative / file.name, file.name[: -len(suffix)]))
-    if dicom:
-        found.append(Entry(relative, relative.name, dicom))
-    for entry in found:
-        if _is_text(str(entry.path)):
-            tree.entries.append(entry)
+        path = relative / file.name
+        if suffix.startswith(".hdr") and name.replace(".hdr", ".img", 1) in names:
+            continue  # of a pair only the voxels' file is told
+        if not suffix and not _is_dicom(file):
+            tree.others += 1
+        elif not suffix and _is_text(str(relative)):
+            tree.dicom.append(path)  # its own name stands in no table
+        elif suffix and _is_text(str(path)):
+            tree.entries.append(Entry(path, file.name[: -len(suffix)]))
         else:
-            tree.findings.append(Finding(_NAME, files=(entry.path,)))
+            tree.findings.append(Finding(_NAME, files=(path,)))
 
 
 def _is_skipped(name: str) -> bool:
@@ -123,9 +123,9 @@ def _is_text(path: str) -> bool:
 
 def _is_dicom(file: os.DirEntry[str]) -> bool:
     """Tell DICOM by its extension, or by the magic word behind its preamble."""
-    if file.name == "DICOMDIR":
+    if file.name.upper() == "DICOMDIR":
         return False  # an index of files, not one of them
-    if file.name.lower().endswith(_DICOM_SUFFIXES):
+    if file.name.lower().endswith(DICOM_SUFFIXES):
         return True
     try:
         if not file.is_file():

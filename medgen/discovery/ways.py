@@ -64,8 +64,6 @@ class Forest:
 
     def way(self, folder: Folder) -> Way:
         """Decide how one folder's names are to be read."""
-        if not folder.place and all(entry.dicom for entry in folder.entries):
-            return "unknown"
         named = {known_column(folder.rest(entry)) for entry in folder.entries} - {None}
         column = column_of_folder(folder)
         if column and len(folder.entries) == 1 and (column in named or folder.place in self._inner):
@@ -84,7 +82,7 @@ class Forest:
 
 def flat_ids(folder: Folder) -> frozenset[str]:
     """Return the ids that stand before a column in a folder's names, as in `p01_t1`."""
-    rests = [folder.rest(entry) for entry in folder.entries if not entry.dicom]
+    rests = [folder.rest(entry) for entry in folder.entries]
     pairs = [split_stem(rest) for rest in rests if not known_column(rest)]
     return frozenset(pair[0] for pair in pairs if pair)
 
@@ -120,7 +118,7 @@ def _repeated(folders: Sequence[Folder]) -> frozenset[str]:
     owners: dict[str, set[str]] = defaultdict(set)
     most: dict[str, int] = defaultdict(int)
     for folder in folders:
-        rests = [folder.rest(entry) for entry in folder.entries if not entry.dicom]
+        rests = [folder.rest(entry) for entry in folder.entries]
         unknown = {slug(rest) for rest in rests if not known_column(rest)}
         for name in unknown:
             owners[name].add(folder.name)

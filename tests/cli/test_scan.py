@@ -44,7 +44,7 @@ def test_a_folder_to_a_table_and_what_to_do_next(
     assert str(hospital.parent / "cases.csv") in out
     assert "refused: E_BAD_MAGIC [case ROE_RICHARD, column ct]" in err
     assert "(ROE_RICHARD/ct.nii.gz)" in err
-    assert "refused: E_DICOM_UNSUPPORTED" in err
+    assert "refused: E_BAD_HEADER" in err
     assert "refused: E_LAYOUT" in err
     rows = read_table(hospital.parent / "cases.csv", columns=["mr", "ct"]).rows
     assert [(row.case, sorted(row.cells)) for row in rows] == [
@@ -59,7 +59,7 @@ def test_a_folder_to_a_table_and_what_to_do_next(
 def test_json_says_the_same(hospital: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert scan(hospital, "--json") == Exit.SOME_FAILED
     facts = json.loads(capsys.readouterr().out)
-    assert (facts["cases"], facts["patients"], facts["volumes"]) == (2, 2, 6)
+    assert (facts["cases"], facts["patients"], facts["volumes"]) == (2, 2, 5)
     assert facts["layouts"] == [{"layout": "a folder per patient", "volumes": 4, "where": "."}]
     assert facts["columns"]["ct"]["unit"] == "HU"
     assert facts["columns"]["mr"] == {
@@ -69,7 +69,7 @@ def test_json_says_the_same(hospital: Path, capsys: pytest.CaptureFixture[str]) 
     codes = {(one["code"], one.get("case"), one.get("column")) for one in facts["refused"]}
     assert codes == {
         ("E_BAD_MAGIC", "ROE_RICHARD", "ct"),
-        ("E_DICOM_UNSUPPORTED", None, None),
+        ("E_BAD_HEADER", None, None),
         ("E_LAYOUT", None, None),
     }
     assert any("medgen train" in step for step in facts["next"])

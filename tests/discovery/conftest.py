@@ -4,7 +4,9 @@ from pathlib import Path, PurePosixPath
 
 import numpy as np
 import pytest
+from dicom_corpus import MR, make_slices, save_series
 
+from medgen.dicom.values import quiet
 from medgen.discovery.walking import Entry
 from medgen.volumes import Grid, Volume, write_volume
 from medgen.volumes.listing import volume_name
@@ -48,12 +50,33 @@ def make(tmp_path: Path) -> Make:
     return write
 
 
-def entries(*paths: str, dicom: tuple[str, ...] = ()) -> list[Entry]:
+@pytest.fixture
+def series(tmp_path: Path) -> Callable[..., Path]:
+    """Return a writer of small DICOM series whose headers say what a test gives."""
+
+    def write(
+        folder: str,
+        modality: str = MR,
+        *,
+        seed: int = 0,
+        shape: tuple[int, int, int] = (8, 7, 5),
+        first: int = 1,
+        **says: object,
+    ) -> Path:
+        slices, _ = make_slices(modality, seed=seed, shape=shape)
+        with quiet():  # a test may say what no header should
+            for one in slices:
+                for keyword, value in says.items():
+                    setattr(one, keyword, value)
+            save_series(tmp_path / folder, slices, first=first)
+        return tmp_path / folder
+
+    return write
+
+
+def entries(*paths: str) -> list[Entry]:
     """Return what a walk over these files would."""
-    found = [
-        Entry(PurePosixPath(path), volume_name(Path(path)), 3 if path in dicom else 0)
-        for path in (*paths, *dicom)
-    ]
+    found = [Entry(PurePosixPath(path), volume_name(Path(path))) for path in paths]
     return sorted(found, key=lambda entry: entry.path.parts)
 
 

@@ -163,19 +163,6 @@ def test_what_names_do_not_tell_is_not_guessed(
     assert all(advice in finding.problem.advice for finding in findings)
 
 
-def test_a_dicom_folder_is_a_cell_where_its_name_says_so(listed: Listed) -> None:
-    placed = recognise(listed("p01/mr.nii.gz", "p02/mr.nii.gz", dicom=("p01/ct", "p02/series9")))
-    assert [(p.patient, p.column) for p in placed.placements] == [
-        ("p01", "ct"),
-        ("p01", "mr"),
-        ("p02", "mr"),
-    ]
-    (finding,) = placed.findings
-    assert finding.problem.code == "E_DICOM_UNSUPPORTED"
-    assert "3 DICOM files" in finding.problem.message
-    assert "dcm2niix" in finding.problem.advice
-
-
 COHORTS = {
     "flat": [f"lung_scan_{n:03d}_t1.nii" for n in range(1, 7)],
     "a number behind a word": [f"brats_year_{n}_t1.nii" for n in range(1, 7)],

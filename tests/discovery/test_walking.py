@@ -57,12 +57,25 @@ def test_links_are_followed_once_and_never_instead_of_the_folder(tmp_path: Path)
     assert names(root) == ["dangling.nii", "far/deep/t2.nii", "z/t1.nii"]
 
 
-def test_dicom_is_known_by_name_or_by_content_and_told_by_folder(tmp_path: Path) -> None:
-    touch(tmp_path, "p1/ct/1.dcm", "p1/ct/2.DCM", "p1/mr/IM0001", "DICOMDIR", "p1/t1.nii")
-    (tmp_path / "p1/mr/IM0001").write_bytes(b"\0" * 128 + b"DICM" + b"\0" * 20)
-    (tmp_path / "DICOMDIR").write_bytes(b"\0" * 128 + b"DICM" + b"\0" * 20)
-    found = [(entry.path.as_posix(), entry.dicom) for entry in walk(tmp_path).entries]
-    assert found == [("p1/ct", 2), ("p1/mr", 1), ("p1/t1.nii", 0)]
+def test_dicom_is_known_by_name_or_by_content(tmp_path: Path) -> None:
+    touch(tmp_path, "p1/ct/1.dcm", "p1/ct/2.DCM", "p1/mr/IM0001", "Dicomdir", "p1/t1.nii", "p1/x")
+    for name in ("p1/mr/IM0001", "Dicomdir"):
+        (tmp_path / name).write_bytes(b"\0" * 128 + b"DICM" + b"\0" * 20)
+    tree = walk(tmp_path)
+    assert [path.as_posix() for path in tree.dicom] == [
+        "p1/ct/1.dcm",
+        "p1/ct/2.DCM",
+        "p1/mr/IM0001",
+    ]
+    assert [entry.path.as_posix() for entry in tree.entries] == ["p1/t1.nii"]
+    assert tree.others == 2
+
+
+def test_dicom_in_a_folder_that_no_table_can_hold_is_refused(tmp_path: Path) -> None:
+    touch(tmp_path, "a\nb/1.dcm", "c/d\ne.dcm")
+    tree = walk(tmp_path)
+    assert [path.as_posix() for path in tree.dicom] == ["c/d\ne.dcm"]
+    assert [(f.problem.code, f.refused) for f in tree.findings] == [("E_FILE_NAME", True)]
 
 
 def test_a_pair_is_told_once(tmp_path: Path) -> None:
