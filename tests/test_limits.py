@@ -1,7 +1,7 @@
 import pytest
 
+from medgen.limits import file_size_problems, size_problems
 from medgen.volumes import Limits
-from medgen.volumes.limits import file_size_problems, size_problems
 
 
 @pytest.mark.parametrize(

@@ -41,7 +41,7 @@ def phantom(
         bool, typer.Option("--aligned", help="Leave out the 0.5-1 mm shift between MR and CT.")
     ] = False,
     volume_format: Annotated[
-        str, typer.Option("--format", help="nifti, metaimage or nrrd.")
+        str, typer.Option("--format", help="nifti, metaimage, nrrd or dicom (masks: nifti).")
     ] = "nifti",
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace a cohort that is there.")

@@ -6,27 +6,35 @@ import csv
 import io
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
 
-from medgen.files import locked, write_json, write_text
+from medgen.files import locked, sha256_of_json, write_json, write_text
 from medgen.phantom.case import Case, CaseSettings, simulate
+from medgen.phantom.dicom import write_series
+from medgen.phantom.headers import Visit
 from medgen.phantom.lesions import LESION_KINDS
+from medgen.phantom.pet import SUV_STEP
 from medgen.phantom.scanners import SCANNERS
 from medgen.problems import ConfigurationError, Problem
 from medgen.volumes import Volume
 from medgen.volumes.writing import write_volume
 
-Format = Literal["nifti", "metaimage", "nrrd"]
-SUFFIX: Mapping[Format, str] = {"nifti": ".nii.gz", "metaimage": ".mha", "nrrd": ".nrrd"}
+Format = Literal["nifti", "metaimage", "nrrd", "dicom"]
+SUFFIX: Mapping[Format, str] = {
+    "nifti": ".nii.gz",
+    "metaimage": ".mha",
+    "nrrd": ".nrrd",
+    "dicom": "",
+}
+"""What a column's name ends with; a DICOM series is a folder, and its masks are NIfTI."""
+_MASKS = ("body", "tissue", "lesion")
 SCANNER_CHOICES = (*SCANNERS, "both")
 TABLE = "cases.csv"
 TRUTH = "truth.json"
-SUV_STEP = 1.0 / 256.0
-"""PET is rounded to this, far below its noise, so that its files compress."""
 
 
 @dataclass(frozen=True)
@@ -102,9 +110,11 @@ def write_case(case: Case, plan: Plan, folder: Path, settings: CohortSettings) -
     """Write a case's volumes and its truth into a folder of its own."""
     place = folder / plan.case
     for column, volume in case.volumes.items():
-        path = place / f"{column}{SUFFIX[settings.format]}"
-        if volume.unit in ("mask", "label"):
+        path = place / _name(column, settings.format)
+        if column in _MASKS:
             write_volume(path, volume, dtype="uint8")
+        elif settings.format == "dicom":
+            write_series(path, volume, _visit(case, plan, settings.seed), column)
         elif volume.unit == "SUV":
             write_volume(path, _stepped(volume), dtype="float32")
         else:
@@ -133,11 +143,29 @@ def _table(plans: tuple[Plan, ...], settings: CohortSettings) -> str:
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(["case", "patient", "site", "mr", *columns])
-    suffix = SUFFIX[settings.format]
     for plan in plans:
-        files = [f"{plan.case}/{column}{suffix}" for column in ("t1", *columns)]
+        files = [f"{plan.case}/{_name(column, settings.format)}" for column in ("t1", *columns)]
         writer.writerow([plan.case, plan.patient, plan.settings.scanner, *files])
     return text.getvalue()
+
+
+def _name(column: str, volume_format: Format) -> str:
+    """Return the name of a column's file or folder."""
+    masks_in: Format = "nifti" if volume_format == "dicom" else volume_format
+    return f"{column}{SUFFIX[masks_in if column in _MASKS else volume_format]}"
+
+
+def _visit(case: Case, plan: Plan, seed: int) -> Visit:
+    """Return what the headers of a case depend on; other voxels have other UIDs."""
+    return Visit(
+        case=plan.case,
+        patient=plan.patient,
+        index=plan.index,
+        recipe=sha256_of_json({"seed": seed, "settings": asdict(plan.settings)}),
+        aligned=plan.settings.aligned,
+        dose_fraction=plan.settings.dose_fraction,
+        truth=case.truth,
+    )
 
 
 def _stepped(volume: Volume) -> Volume:

@@ -53,6 +53,9 @@ BACKGROUND = 25.0
 SENSITIVITY = 2.2
 """Counts per SUV and mm of path before attenuation, per bin of projection and mm of slice."""
 
+SUV_STEP = 1.0 / 256.0
+"""Images are stored in steps of this, far below their noise, so that files compress."""
+
 
 def activity(tissues: TissueMap, streams: Streams) -> Array:
     """Return the uptake (SUV) of every voxel: tissue by fraction, then hot spots over it."""

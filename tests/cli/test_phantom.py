@@ -42,6 +42,15 @@ def test_every_option_reaches_the_cohort(tmp_path, capsys):
     assert open_volume(rows[0].cells["lesion"]).data.max() <= 1
 
 
+def test_acquisitions_as_dicom_and_masks_as_nifti(tmp_path, capsys):
+    assert _phantom(tmp_path, "--size", "24x28x24", "--format", "dicom", "--quiet") == 0
+    capsys.readouterr()
+    row = read_table(tmp_path / "cases.csv", columns=["mr", "ct", "body"]).rows[0]
+    assert row.cells["ct"].is_dir()
+    assert open_volume(row.cells["ct"]).unit == "HU"
+    assert open_volume(row.cells["body"]).grid.shape == (24, 28, 24)
+
+
 def test_it_does_not_overwrite_unasked(tmp_path, capsys):
     (tmp_path / "cases.csv").write_text("mine\n")
     assert _phantom(tmp_path, "--size", "24x28x24") == 2
