@@ -82,6 +82,17 @@ def replacing_folder(path: Path) -> Iterator[Path]:
     _remove(aside)
 
 
+def remove_whole(path: Path) -> None:
+    """Delete a file or a folder, if it is there, so that a kill never leaves a part of a folder.
+
+    It first gets the name of a leftover, which `remove_leftovers` understands.
+    """
+    if os.path.lexists(path):
+        aside = path.with_name(f"{TEMPORARY_PREFIX}{secrets.token_hex(4)}-{path.name}")
+        os.replace(path, aside)
+        _remove(aside)
+
+
 def write_bytes(path: Path, data: bytes) -> None:
     """Write bytes atomically."""
     with replacing(path) as temporary:

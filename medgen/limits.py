@@ -14,7 +14,7 @@ _SHRINK = "crop or resample it first; if it is not that large, its header is dam
 class Limits:
     """Bound what the gate reads: voxels per axis, voxels in all, bytes on disk."""
 
-    voxels_per_axis: int = 2048
+    voxels_per_axis: int = 4096
     voxels: int = 1_500_000_000
     file_bytes: int = 16 << 30
     least_per_axis: int = 2

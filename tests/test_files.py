@@ -13,6 +13,7 @@ from medgen.files import (
     TEMPORARY_PREFIX,
     locked,
     remove_leftovers,
+    remove_whole,
     replacing,
     replacing_folder,
     sha256_of_file,
@@ -282,3 +283,32 @@ def test_replacing_syncs_before_it_renames(tmp_path: Path, monkeypatch: pytest.M
     monkeypatch.setattr("os.replace", watched_rename)
     write_bytes(tmp_path / "x", b"1")
     assert calls == ["sync", "rename", "sync"]
+
+
+def test_a_folder_that_is_removed_never_stands_in_part(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "ct"
+    folder.mkdir()
+    (folder / "0001.dcm").touch()
+
+    def killed(path: Path) -> None:
+        assert not folder.exists()
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("shutil.rmtree", killed)
+        with pytest.raises(KeyboardInterrupt):
+            remove_whole(folder)
+    assert not folder.exists()
+    assert remove_leftovers(tmp_path, of={"ct"}) == 1
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_removing_a_link_spares_what_it_points_to(tmp_path: Path) -> None:
+    kept = tmp_path / "kept"
+    kept.write_text("x")
+    (tmp_path / "link").symlink_to(kept)
+    remove_whole(tmp_path / "link")
+    remove_whole(tmp_path / "absent")
+    assert [path.name for path in tmp_path.iterdir()] == ["kept"]

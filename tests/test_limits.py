@@ -7,11 +7,11 @@ from medgen.volumes import Limits
 @pytest.mark.parametrize(
     ("shape", "expected"),
     [
-        ((2048, 2, 2), []),
-        ((2049, 2, 2), ["E_TOO_LARGE"]),
+        ((4096, 2, 2), []),
+        ((4097, 2, 2), ["E_TOO_LARGE"]),
         ((2000, 2000, 400), ["E_TOO_LARGE"]),
         ((512, 512, 1), ["E_TOO_FEW_SLICES"]),
-        ((1, 4096, 512), ["E_TOO_LARGE", "E_TOO_FEW_SLICES"]),
+        ((1, 5000, 512), ["E_TOO_LARGE", "E_TOO_FEW_SLICES"]),
         ((32767, 32767, 32767), ["E_TOO_LARGE"]),
         ((9, 9, 9, 1), []),
     ],

@@ -61,7 +61,10 @@ def convert(
     nan_to: NanToOption = None,
     overwrite: Annotated[
         bool,
-        typer.Option("--overwrite", help="Replace answers of another model, and changed ones."),
+        typer.Option(
+            "--overwrite",
+            help="Replace answers of another model, changed ones, and foreign volume files.",
+        ),
     ] = False,
     fail_fast: Annotated[
         bool, typer.Option("--fail-fast", help="Stop at the first case that fails.")

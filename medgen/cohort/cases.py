@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
+from medgen.cohort.manifest import FILE_NAME
+from medgen.conversion import sidecar_of
 from medgen.data.table import CASE_ID, Row, read_table
 from medgen.dicom import Choice, split_choice
 from medgen.problems import ConfigurationError, NothingFound, Problem
@@ -158,12 +160,15 @@ def place(
     else:
         jobs = [Job(_named_after(case, output), output) for case in cases]
     inputs = [split_choice(file)[0].resolve() for case in cases for file in case.inputs.values()]
-    message, advice = "the answer would replace an input", "choose another --output"
+    message = "the answer would replace an input, or lie among its DICOM files"
+    advice = "choose another --output"
     problems = [
         Problem("E_OUTPUT_IS_INPUT", message, advice, job.case.name)
         for job in jobs
         if any(_collides(output.resolve(), file) for output in job.outputs for file in inputs)
+        or any(job.series and job.series.resolve().is_relative_to(file) for file in inputs)
     ]
+    problems += _clashes(jobs)
     if problems:
         raise ConfigurationError(problems)
     return jobs
@@ -175,6 +180,23 @@ def _job(case: Case, output: Path, formats: Container[Format]) -> Job:
     first = file or series
     assert first is not None  # the verb refuses an empty list of formats
     return Job(case, first, series)
+
+
+def _clashes(jobs: Sequence[Job]) -> list[Problem]:
+    """Find cases whose names, with what is added to them, are those of other files to be written.
+
+    A case `a.json` has a DICOM folder of the name that the sidecar of a case `a` has.
+    """
+    names = [
+        {file.name.casefold() for file in (*job.outputs, sidecar_of(job.output))} for job in jobs
+    ]
+    count = Counter([FILE_NAME.casefold(), *(name for each in names for name in each)])
+    message = "another file to be written has the same name as one of this case's"
+    return [
+        Problem("E_CASE_NAME", message, "rename the case", job.case.name)
+        for job, each in zip(jobs, names, strict=True)
+        if any(count[name] > 1 for name in each)
+    ]
 
 
 def _collides(output: Path, source: Path) -> bool:

@@ -16,8 +16,7 @@ from medgen.cohort.manifest import FILE_NAME, Manifest
 from medgen.cohort.outcome import Options, Outcome, Result, Watch, problems_of
 from medgen.cohort.planning import plan
 from medgen.cohort.worker import Worker, check_derivable, open_case
-from medgen.conversion import Converter, Provenance, sidecar_of
-from medgen.dicom import SeriesFacts
+from medgen.conversion import Converter, Provenance, sidecar_of, template_doubts
 from medgen.files import locked, remove_leftovers, sha256_of_json, writable
 from medgen.problems import ConfigurationError, Problem
 from medgen.runs import Model, choose_precision
@@ -63,9 +62,7 @@ def convert_cohort(
         for job in planned.done:
             results.append(Result(job.case.name, "kept", job.output))
             watch.case(results[-1])
-        worker = Worker(
-            converter, provenance, options, manifest, interruption, watch, _facts(template)
-        )
+        worker = Worker(converter, provenance, options, manifest, interruption, watch, template)
         for result in worker.work(planned.todo):
             results.append(result)
             watch.case(result)
@@ -104,9 +101,10 @@ def check_cohort(
         try:
             volumes = open_case(job.case, options.nan_to)
             if job.series is not None:
-                check_derivable(converter, volumes, options, _facts(template))
+                check_derivable(converter, volumes, options, template)
             prepared = model.preprocessing.prepare_source(volumes)
-            result = Result(job.case.name, "ok", job.output, warnings=prepared.warnings)
+            warnings = (*prepared.warnings, *template_doubts(volumes, template))
+            result = Result(job.case.name, "ok", job.output, warnings=warnings)
         except Exception as error:
             result = Result(job.case.name, "failed", problems=problems_of(error, job.case.name))
         results.append(replace(result, seconds=round(time.perf_counter() - start, 3)))
@@ -135,10 +133,6 @@ def open_template(options: Options, cases: Sequence[Case]) -> Volume | None:
         advice = "give the folder of the series that the source was converted from"
         raise ConfigurationError(Problem("E_DICOM_TEMPLATE", message, advice))
     return volume
-
-
-def _facts(template: Volume | None) -> SeriesFacts | None:
-    return None if template is None else template.series
 
 
 def provenance_of(model: Model, options: Options, template: Volume | None = None) -> Provenance:

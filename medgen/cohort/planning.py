@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import re
+import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
-from medgen.cohort.cases import Job
+from medgen.cohort.cases import DEFAULT_SUFFIX, Job
 from medgen.cohort.manifest import Entry, Manifest
 from medgen.conversion import Provenance, digest_of_inputs, sidecar_of
 from medgen.problems import ConfigurationError, Problem
 from medgen.volumes import digest_of
 
-_OWN_FILE = re.compile(r"[0-9]{4,}\.dcm")
 ADVICE = "choose another --output, or give --overwrite"
 
 
@@ -44,6 +43,7 @@ def plan(
     done: list[Job] = []
     todo: list[Job] = []
     problems: list[Problem] = []
+    jobs = [_with_other_form(job, manifest.get(job.case.name)) for job in jobs]
     foreign = [problem for job in jobs if (problem := _foreign_folder(job)) is not None]
     if foreign:
         raise ConfigurationError(foreign)
@@ -63,7 +63,7 @@ def _judge(
 ) -> Literal["done"] | Problem | None:
     """Return "done", or what is in the way of a job, or None where it is simply to do."""
     case = job.case.name
-    if entry is None:
+    if entry is None or (entry.status == "failed" and not entry.output_digest):
         if not any(there.exists() for there in (*job.outputs, sidecar_of(job.output))):
             return None
         message = "a file of this name is there, which this manifest does not know"
@@ -87,13 +87,32 @@ def _judge(
     return "done" if whole else None
 
 
+def _with_other_form(job: Job, entry: Entry | None) -> Job:
+    """Add the form of the answer that is there from an earlier call and is not asked for now.
+
+    Written alone, a volume and a series of one name would be of two sources, or of two models.
+    """
+    if entry is None or not entry.output_digest:
+        return job
+    if job.series is None:
+        series = job.output.with_name(job.case.name)
+        return replace(job, series=series) if _is(series, entry.dicom_digest) else job
+    file = job.series.with_name(f"{job.case.name}{DEFAULT_SUFFIX}")
+    alone = job.output == job.series and entry.output_digest != entry.dicom_digest
+    return replace(job, output=file) if alone and _is(file, entry.output_digest) else job
+
+
+def _is(path: Path, digest: str) -> bool:
+    return bool(digest) and path.exists() and _digest(path) == digest
+
+
 def _foreign_folder(job: Job) -> Problem | None:
     """Find files that convert did not write where a DICOM series goes; they are never removed."""
-    if job.series is None or not job.series.exists():
+    from medgen.dicom.writing import is_own_folder
+
+    if job.series is None or not os.path.lexists(job.series) or is_own_folder(job.series):
         return None
-    if job.series.is_dir() and all(_OWN_FILE.fullmatch(file.name) for file in job.series.iterdir()):
-        return None
-    message = "there is something else where the DICOM series goes"
+    message = "there is something that convert did not write where the DICOM series goes"
     return Problem("E_OUTPUT_EXISTS", message, "choose another --output", job.case.name)
 
 

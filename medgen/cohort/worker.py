@@ -17,9 +17,12 @@ from medgen.conversion import (
     Outputs,
     Provenance,
     derived_problems,
+    digest_of_inputs,
     open_sources,
     remove,
     sidecar_of,
+    template_doubts,
+    template_problems,
     write_converted,
 )
 from medgen.data import prefetch
@@ -41,7 +44,7 @@ class Worker:
     manifest: Manifest
     interruption: Interruption
     watch: Watch
-    template: SeriesFacts | None = None
+    template: Volume | None = None
 
     def work(self, jobs: Sequence[Job]) -> Iterator[Result]:
         """Yield what becomes of each job, until the end or an interruption."""
@@ -71,6 +74,8 @@ class Worker:
         there = all(output.exists() for output in job.outputs)
         if isinstance(volumes, Exception) and there and was_not_read(job, volumes):
             return self._keep(job, volumes)
+        if (error := self._underivable(job, volumes)) is not None and self._stands(job, volumes):
+            return self._keep(job, error)
         start = time.perf_counter()
         entry = Entry(
             name,
@@ -116,14 +121,17 @@ class Worker:
             sidecar_of(job.output).unlink(missing_ok=True)
         if isinstance(volumes, Exception):
             raise volumes
-        if job.series is not None:
-            check_derivable(self.converter, volumes, self.options, self.template)
+        if (error := self._underivable(job, volumes)) is not None:
+            raise error
         converted = self.converter(
             volumes, answer=self.options.answer, progress=self._progress(job.case.name)
         )
+        doubts = template_doubts(volumes, self.template)
+        warnings = (*converted.facts["warnings"], *doubts)
+        converted = replace(converted, facts={**converted.facts, "warnings": warnings})
         outputs = Outputs(job.output if job.output != job.series else None, job.series)
         record = write_converted(
-            converted, volumes, outputs, self.provenance, template=self.template
+            converted, volumes, outputs, self.provenance, template=facts_of(self.template)
         )
         entry = replace(
             entry,
@@ -135,6 +143,25 @@ class Worker:
             warnings=join(record.warnings),
         )
         return entry, Result(job.case.name, "ok", job.output, warnings=record.warnings)
+
+    def _underivable(self, job: Job, volumes: dict[str, Volume] | Exception) -> MedgenError | None:
+        """Return what keeps a case's answer from being written as DICOM, where that is asked."""
+        if job.series is None or isinstance(volumes, Exception):
+            return None
+        try:
+            check_derivable(self.converter, volumes, self.options, self.template)
+        except MedgenError as error:
+            return error
+        return None
+
+    def _stands(self, job: Job, volumes: dict[str, Volume] | Exception) -> bool:
+        """Tell whether an answer in another form is there that this call would make again."""
+        before = self.manifest.get(job.case.name)
+        if before is None or isinstance(volumes, Exception) or not before.output_digest:
+            return False
+        made_of = digest_of_inputs({column: one.digest for column, one in volumes.items()})
+        now = (made_of, self.provenance.weights_digest, self.provenance.settings_digest)
+        return now == (before.input_digest, before.weights_digest, before.settings_digest)
 
     def _progress(self, case: str) -> Callable[[int, int], None]:
         def progress(done: int, total: int) -> None:
@@ -153,11 +180,16 @@ def open_case(case: Case, nan_to: float | None) -> dict[str, Volume]:
     return open_sources(case.inputs, nan_to=nan_to)
 
 
+def facts_of(template: Volume | None) -> SeriesFacts | None:
+    """Return what a derived series needs of the template that --dicom-template names."""
+    return None if template is None else template.series
+
+
 def check_derivable(
     converter: Converter,
     volumes: dict[str, Volume],
     options: Options,
-    template: SeriesFacts | None,
+    template: Volume | None,
 ) -> None:
     """Refuse, before anything is computed, a case whose answer could not be written as DICOM."""
     _, answer = converter.answer_of(options.answer)
@@ -165,7 +197,8 @@ def check_derivable(
     unit = "label"
     if answer.kind != "labels":
         unit = preprocessing.answer_unit(preprocessing.in_units(volumes))
-    problems = derived_problems(volumes, answer, unit=unit, template=template)
+    problems = derived_problems(volumes, answer, unit=unit, template=facts_of(template))
+    problems = problems or template_problems(volumes, template)
     if problems:
         raise Refusal(problems)
 

@@ -2,7 +2,7 @@
 
 from medgen.conversion.blending import blend
 from medgen.conversion.converter import WINDOWS_AT_ONCE, Converted, Converter
-from medgen.conversion.derived import derived_problems
+from medgen.conversion.derived import derived_problems, template_doubts, template_problems
 from medgen.conversion.file import (
     Outputs,
     Record,
@@ -32,5 +32,7 @@ __all__ = [
     "plan_tiling",
     "remove",
     "sidecar_of",
+    "template_doubts",
+    "template_problems",
     "write_converted",
 ]

@@ -17,12 +17,18 @@ from medgen.conversion.provenance import Provenance
 from medgen.dicom import SeriesFacts
 from medgen.method import Answer
 from medgen.problems import Problem, Refusal
-from medgen.volumes import ARBITRARY, Grid, Volume
+from medgen.volumes import ARBITRARY, Grid, Volume, resample
 
 if TYPE_CHECKING:
     from medgen.dicom.derived import WrittenSeries
 
 SAME_PLACE_MM = 0.05
+_PATIENT = ("PatientID", "PatientName")
+_PLACE = (*_PATIENT, "StudyInstanceUID", "FrameOfReferenceUID")
+SAME_VOXELS = 0.99
+"""The correlation from which a volume is a series converted, with its values rounded or scaled."""
+OWN_VOXELS = 0.9
+"""And below which it is none that was denoised or evened out: two heads on one grid stay below."""
 
 
 def origin_of(volumes: Mapping[str, Volume], template: SeriesFacts | None) -> SeriesFacts | None:
@@ -35,7 +41,7 @@ def derived_problems(
     volumes: Mapping[str, Volume], answer: Answer, *, unit: str, template: SeriesFacts | None
 ) -> list[Problem]:
     """Return what keeps an answer from being written as DICOM, before any of it is computed."""
-    from medgen.dicom.derived import check_derivable
+    from medgen.dicom.derived import check_derivable, differ
 
     origin = origin_of(volumes, template)
     if origin is None:
@@ -48,12 +54,60 @@ def derived_problems(
         advice = "the units are HU, Bq/ml, SUV and arbitrary; or leave dicom out"
         return [Problem("E_DICOM_TARGET", message, advice)]
     problems = list(check_derivable(origin, unit_or_kind=form))
-    native = next(iter(volumes.values())).grid
-    if template is not None and not _same_place(native, Grid(template.shape, template.affine)):
+    source = next(iter(volumes.values()))
+    series = [volume.series for volume in volumes.values() if volume.series is not None]
+    if any(differ(origin, one, _PATIENT) for one in series if template is None):
+        message = "the sources are of different patients: PatientID or PatientName differs"
+        problems.append(Problem("E_NO_IDENTITY", message, "check the case's series"))
+    if template is not None and any(differ(template, one, _PLACE) for one in series):
+        message = "--dicom-template names another patient, study or frame than the source's own"
+        advice = "leave the template out: the source is DICOM and says whose it is"
+        problems.append(Problem("E_DICOM_TEMPLATE", message, advice))
+    if template is not None and not _same_place(source.grid, Grid(template.shape, template.affine)):
         message = "the source does not lie on the grid of the series that --dicom-template names"
         advice = "name the series that this volume was converted from"
         problems.append(Problem("E_DICOM_GRID", message, advice))
     return problems
+
+
+def template_problems(volumes: Mapping[str, Volume], template: Volume | None) -> list[Problem]:
+    """Refuse a source that is not an image of the template's series, though it lies in its place.
+
+    Two patients scanned alike lie on one grid: the place alone does not tell whose image it is.
+    """
+    alike = _likeness(volumes, template)
+    if alike >= OWN_VOXELS:
+        return []
+    message = (
+        "the source is not the series that --dicom-template names: "
+        f"their voxels' correlation is {alike:.2f}, the least allowed {OWN_VOXELS}"
+    )
+    advice = "name the series that this volume was converted from, or leave dicom out"
+    return [Problem("E_DICOM_TEMPLATE", message, advice)]
+
+
+def template_doubts(volumes: Mapping[str, Volume], template: Volume | None) -> tuple[str, ...]:
+    """Say where the source's voxels are not quite those of the template."""
+    alike = _likeness(volumes, template)
+    if alike >= SAME_VOXELS:
+        return ()
+    return (
+        "the source's voxels are not those of the series that --dicom-template names "
+        f"(correlation {alike:.2f}): make sure that both are of one patient",
+    )
+
+
+def _likeness(volumes: Mapping[str, Volume], template: Volume | None) -> float:
+    """Return the correlation of the first source and the template; 1 where there is none."""
+    source = next(iter(volumes.values()))
+    if template is None:
+        return 1.0
+    there = resample(template.data, template.grid, source.grid, order=0)
+    here = np.asarray(source.data, dtype=np.float32)
+    if np.array_equal(here, there):
+        return 1.0
+    flat = not (np.ptp(here) and np.ptp(there))
+    return 0.0 if flat else float(np.corrcoef(here.ravel(), there.ravel())[0, 1])
 
 
 def write_dicom(

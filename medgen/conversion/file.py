@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +12,7 @@ from medgen.conversion.decoding import UNIT_OF_LABELS
 from medgen.conversion.derived import write_dicom
 from medgen.conversion.provenance import NOTICE, Provenance, versions
 from medgen.dicom import SeriesFacts
-from medgen.files import sha256_of_json, write_json
+from medgen.files import remove_whole, sha256_of_json, write_json
 from medgen.problems import MedgenError
 from medgen.volumes import Volume, digest_of, open_volume, volume_name, write_volume
 
@@ -131,6 +130,9 @@ def write_converted(
             "files": len(series.files),
             "clipped_voxels": series.clipped_voxels,
         }
+        if series.clipped_voxels:
+            doubt = f"{series.clipped_voxels} voxels are clipped to what DICOM's 16 bits can hold"
+            warnings = (*warnings, doubt)
     main = dicom
     if outputs.file is not None:
         dtype: Literal["int16", "uint8", "float32"] = "float32"
@@ -145,32 +147,33 @@ def write_converted(
         clipped += written.clipped_voxels
     elif outputs.series is not None:
         clipped += series.clipped_voxels
-    write_json(
-        sidecar,
-        {
-            "notice": NOTICE,
-            "versions": versions(),
-            "weights_digest": provenance.weights_digest,
-            "config_digest": provenance.config_digest,
-            "settings_digest": provenance.settings_digest,
-            "input_digests": digests,
-            "seen_in_training": not provenance.seen.isdisjoint(digests.values()),
-            "output_digest": main,
-            **noted,
-            "clipped_voxels": clipped,
-            "warnings": list(warnings),
-            **facts,
-        },
-    )
+    content = {
+        "notice": NOTICE,
+        "versions": versions(),
+        "weights_digest": provenance.weights_digest,
+        "config_digest": provenance.config_digest,
+        "settings_digest": provenance.settings_digest,
+        "input_digests": digests,
+        "seen_in_training": not provenance.seen.isdisjoint(digests.values()),
+        "output_digest": main,
+        **noted,
+        "clipped_voxels": clipped,
+        "warnings": list(warnings),
+        **facts,
+    }
+    try:
+        write_json(sidecar, content)
+    except Exception:  # an answer that a next call could not tell from a foreign file
+        for output in (outputs.file, outputs.series):
+            remove(output)
+        raise
     return Record(digest_of_inputs(digests), main, clipped, warnings, dicom)
 
 
 def remove(output: Path | None) -> None:
     """Remove an answer that is there, a file or the folder of a DICOM series."""
-    if output is not None and output.is_dir():
-        shutil.rmtree(output)
-    elif output is not None:
-        output.unlink(missing_ok=True)
+    if output is not None:
+        remove_whole(output)
 
 
 def sidecar_of(output: Path) -> Path:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
@@ -9,6 +10,7 @@ from pathlib import Path
 from medgen.problems import ConfigurationError, Problem
 
 MARK = "#"
+_DIGITS = 9
 _ADVICE = "write FOLDER/#series=UID,echo=N,phase=N,unit=SUV,straighten, or any of these"
 
 
@@ -57,7 +59,7 @@ def split_choice(path: Path) -> tuple[Path, Choice]:
     Raises:
         ConfigurationError: E_CELL_SELECTOR where the choice cannot be understood.
     """
-    if not path.name.startswith(MARK) or path.exists():
+    if not path.name.startswith(MARK) or os.path.exists(path):  # no error where it is too long
         return path, Choice()
     return path.parent, _parse(path.name[len(MARK) :])
 
@@ -94,7 +96,7 @@ def _count(said: Mapping[str, str], name: str) -> int | None:
     if name not in said:
         return None
     value = said[name]
-    if not (value.isascii() and value.isdigit()) or int(value) < 1:
+    if not (value.isascii() and value.isdigit() and len(value) <= _DIGITS) or int(value) < 1:
         raise _unknown(f"{name} is not a whole number from 1 on")
     return int(value)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -78,6 +79,14 @@ def check_derivable(source: SeriesFacts, *, unit_or_kind: str) -> list[Problem]:
         message = f"a parametric map of {size} bytes is over the {_LARGEST_FILE} of one DICOM file"
         problems.append(Problem("E_DICOM_TARGET", message, _TO_NIFTI))
     return problems
+
+
+@quiet()
+def differ(first: SeriesFacts, second: SeriesFacts, keywords: Iterable[str]) -> bool:
+    """Tell whether two series disagree on an attribute; a blank one disagrees with none."""
+    headers = (first.frames[0].header, second.frames[0].header)
+    pairs = [tuple(text_of(header, keyword) for header in headers) for keyword in keywords]
+    return any(all(pair) and pair[0] != pair[1] for pair in pairs)
 
 
 def _identity_problems(source: SeriesFacts) -> list[Problem]:

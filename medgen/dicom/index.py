@@ -16,7 +16,12 @@ from typing import Any, BinaryIO
 import pydicom
 from pydicom.dataelem import RawDataElement
 from pydicom.dataset import Dataset
-from pydicom.uid import UID, DeflatedExplicitVRLittleEndian, ExplicitVRLittleEndian
+from pydicom.uid import (
+    UID,
+    DeflatedExplicitVRLittleEndian,
+    ExplicitVRLittleEndian,
+    MediaStorageDirectoryStorage,
+)
 
 from medgen.dicom.frames import Instance
 from medgen.dicom.values import quiet, value_of, whole_of
@@ -24,12 +29,18 @@ from medgen.limits import Limits, file_size_problems
 from medgen.problems import Problem
 
 _MOST_REMEMBERED = 1_000_000  # files
-_series_of: dict[str, tuple[int, int, str]] = {}
+_series_of: dict[str, tuple[tuple[int, ...], str]] = {}
 _DEFAULT_LIMITS = Limits()
 SUFFIXES = (".dcm", ".ima", ".dicom")
 _AGAIN = "copy or export it again"
 _START = 1024  # bytes within which the magic and the transfer syntax stand
 _MAGIC_AT = 128
+_FIRST_TAGS = frozenset(
+    bytes((group, 0, element, 0))
+    for group, elements in ((2, (0, 1, 2)), (8, (0, 1, 5, 8, 0x12, 0x16)))
+    for element in elements
+)
+_FIRST_KINDS = frozenset((b"UL", b"OB", b"UI", b"CS", b"DA"))
 _META_AT = 144  # where the meta information goes on after its length (PS3.10 7.1)
 _DEFERRED = 1024  # bytes from which a value stays on the disk until it is asked for
 _HEADER_BYTES = 16 << 20
@@ -115,22 +126,23 @@ def _remember(file: Path, uid: str) -> None:
     if len(_series_of) >= _MOST_REMEMBERED:
         _series_of.clear()
     with contextlib.suppress(OSError):
-        _series_of[str(file)] = (*_state(file), uid)
+        _series_of[str(file)] = (_state(file), uid)
 
 
 def _is_of_another(file: Path, uid: str) -> bool:
     known = _series_of.get(str(file))
-    if known is None or known[2] in ("", uid):
+    if known is None or known[1] in ("", uid):
         return False
     try:
-        return known[:2] == _state(file)
+        return known[0] == _state(file)
     except OSError:
         return False
 
 
-def _state(file: Path) -> tuple[int, int]:
+def _state(file: Path) -> tuple[int, ...]:
+    """Return what changes with a file, also where a copy keeps times, and slices one size."""
     status = file.stat()
-    return status.st_mtime_ns, status.st_size
+    return status.st_mtime_ns, status.st_ctime_ns, status.st_size, status.st_ino
 
 
 class HeaderError(Exception):
@@ -145,8 +157,9 @@ class HeaderError(Exception):
 def read_header(file: Path, *, limits: Limits) -> Dataset | None:
     """Return a file's header without its pixels, or None where it is no DICOM at all.
 
-    A file is DICOM by its magic (PS3.10 7.1), or by its name where the preamble is missing. An
-    empty one counts where its name ends as DICOM's or, as instances are often named, in no letters.
+    A file is DICOM by its magic (PS3.10 7.1), or by its name where the preamble is missing. Where
+    the name ends, as instances are often named, in no letters, it is too if it begins as a data set
+    does, with zeros alone, or is empty: its slice must not get lost unseen.
     Raises HeaderError: E_EMPTY_FILE, E_TOO_LARGE, E_UNREADABLE, E_TRUNCATED or E_BAD_HEADER.
     """
     named = file.name.lower().endswith(SUFFIXES)
@@ -156,9 +169,9 @@ def read_header(file: Path, *, limits: Limits) -> Dataset | None:
             return None
         with file.open("rb") as stream:
             start = stream.read(_START)
-            if size and not named and _is_cut_preamble(file, start):
-                message = "a file ends within its preamble"
-                raise HeaderError(Problem("E_TRUNCATED", message, _AGAIN))
+            if size and not named and _has_no_suffix(file):
+                _check_start(start)
+                named = _begins_as_data_set(start)
             if size and start[_MAGIC_AT : _MAGIC_AT + 4] != b"DICM" and not named:
                 return None
             problems = file_size_problems(size, limits)
@@ -174,10 +187,24 @@ def read_header(file: Path, *, limits: Limits) -> Dataset | None:
     return header
 
 
-def _is_cut_preamble(file: Path, start: bytes) -> bool:
-    """Tell whether a file is but the beginning of a DICOM file's, which is 128 zeros and "DICM"."""
+def _check_start(start: bytes) -> None:
+    """Refuse what is but the beginning of a DICOM file's 128 zeros and "DICM", or zeros alone."""
     whole = bytes(_MAGIC_AT) + b"DICM"
-    return len(start) < len(whole) and whole.startswith(start) and _has_no_suffix(file)
+    if len(start) < len(whole) and whole.startswith(start):
+        raise HeaderError(Problem("E_TRUNCATED", "a file ends within its preamble", _AGAIN))
+    if not any(start):
+        message = "a file holds zeros where its header should be"
+        raise HeaderError(Problem("E_BAD_HEADER", message, _AGAIN))
+
+
+def _begins_as_data_set(start: bytes) -> bool:
+    """Tell whether bytes begin as those of a file without a preamble: with an early short element.
+
+    It is of group 2 or 8, little endian, with a value representation or a length behind its tag.
+    """
+    if start[:4] not in _FIRST_TAGS or len(start) < _MAGIC_AT:
+        return False
+    return start[4:6] in _FIRST_KINDS or int.from_bytes(start[4:8], "little") <= _MAGIC_AT
 
 
 def _has_no_suffix(file: Path) -> bool:
@@ -236,6 +263,9 @@ def _check_end(header: Dataset, *, at_end: bool, beyond: bool) -> None:
     """
     cut = at_end and (beyond or _is_cut(header))  # before a value is asked for, which converts it
     uid = UID(str(value_of(header, "SOPClassUID") or ""))
+    meta = getattr(header, "file_meta", Dataset())
+    if not uid and value_of(meta, "MediaStorageSOPClassUID") == MediaStorageDirectoryStorage:
+        uid = MediaStorageDirectoryStorage  # which a DICOMDIR, whatever its name, has there alone
     image = "Rows" in header or "Columns" in header
     if not image and not uid.is_valid:
         message = "a file is named as DICOM or begins like it, and holds neither image nor class"

@@ -77,6 +77,8 @@ def inherit(target: Dataset, source: SeriesFacts) -> None:
     where the source describes it as the standard asks; half a description would be no valid one.
     """
     header = source.frames[0].header
+    if "SpecificCharacterSet" in target:  # highdicom's; the source's bytes are not in it
+        del target.SpecificCharacterSet
     copy_attributes(target, header, (*_COMMON, *PATIENT, *STUDY, *PATIENT_STUDY))
     if all(text_of(header, keyword) for keyword in _TRIAL_NEEDS) and any(
         text_of(header, keyword) for keyword in _TRIAL_SUBJECT

@@ -10,7 +10,8 @@ from __future__ import annotations
 import contextlib
 import copy
 import math
-from collections.abc import Iterator
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from pydicom.datadict import dictionary_VR
@@ -77,6 +78,7 @@ CLASSIC_NAMES = {
     "NominalCardiacTriggerDelayTime": "TriggerTime",
 }
 
+_WHOLE = "give the folder that holds all files of the series"
 _DAMAGED = "copy or export it again"
 
 
@@ -114,6 +116,31 @@ def frames_of(instance: Instance) -> tuple[list[Frame], list[Problem]]:
     shared = items_of(header, SHARED)
     headers = [_overlaid(header, root, (*shared[:1], group)) for group in groups]
     return [Frame(instance, number, one) for number, one in enumerate(headers)], []
+
+
+def concatenation_problems(instances: Iterable[Instance]) -> list[Problem]:
+    """Return E_TOO_FEW_FILES where parts of a concatenation (PS3.3 C.7.6.16.2.2.4) are missing.
+
+    The frames of one image may be spread over several files. Nothing in those that are left tells
+    that the first or the last of them is gone, but that they say how many there are.
+    """
+    parts: dict[str, set[int | None]] = defaultdict(set)
+    totals: dict[str, set[int]] = defaultdict(set)
+    for instance in instances:
+        uid = str(value_of(instance.header, "ConcatenationUID") or "")
+        if not uid:
+            continue
+        parts[uid].add(whole_of(instance.header, "InConcatenationNumber"))
+        total = whole_of(instance.header, "InConcatenationTotalNumber")
+        totals[uid] |= set() if total is None else {total}
+    problems = []
+    for uid, found in parts.items():
+        greatest = max(totals[uid] | {number for number in found if number is not None}, default=0)
+        count = sum(number is not None and number > 0 for number in found)
+        if count < greatest:
+            message = f"{count} of {greatest} files of a concatenated image are there"
+            problems.append(Problem("E_TOO_FEW_FILES", message, _WHOLE))
+    return problems
 
 
 def _root(header: Dataset) -> dict[BaseTag, DataElement | RawDataElement]:

@@ -27,7 +27,7 @@ from medgen.dicom.padding import (
 )
 from medgen.dicom.rescale import Rescale, is_whole, rescale_of, rescale_problems
 from medgen.dicom.syntaxes import NATIVE, is_lossy, syntax_of, syntax_problems
-from medgen.dicom.values import quiet, text_of, whole_of
+from medgen.dicom.values import modality_of, quiet, whole_of
 from medgen.limits import Limits, size_problems
 from medgen.problems import Problem, Refusal
 
@@ -60,13 +60,14 @@ def pixel_problems(frames: Sequence[Frame], limits: Limits) -> list[Problem]:
 
 
 @quiet()
-def read_pixels(frames: Sequence[Frame], *, limits: Limits) -> Pixels:
+def read_pixels(frames: Sequence[Frame], *, limits: Limits, judged: bool = False) -> Pixels:
     """Read, decode and rescale the frames of a series, in the order given.
 
     Each frame's own slope and intercept make values of its stored ones, in float64 where they are
     not whole. Only bits from HighBit down count. Padding becomes what `padding.replacement` says,
-    and so do voxels of CT below `LEAST_HU`.
-    Each file is read once, and its digest is that of the bytes that were decoded.
+    and so do voxels of CT below `LEAST_HU`. Each file is read once, and its digest is that of the
+    bytes that were decoded. `judged` says that `pixel_problems` found nothing in these very frames,
+    so that it need not be asked again.
 
     Raises Refusal with the problems of all files: those of `pixel_problems`, E_SLICE_SHAPE where
     frames differ in size, and what only decoding shows, E_TRUNCATED, E_PIXEL_DATA, E_BAD_HEADER or
@@ -74,7 +75,7 @@ def read_pixels(frames: Sequence[Frame], *, limits: Limits) -> Pixels:
     """
     if not frames:
         raise ValueError("no frames to read")
-    layouts, problems = _judge(frames, limits)
+    layouts, problems = (_layouts(frames), []) if judged else _judge(frames, limits)
     if problems:
         raise Refusal(problems)
     series = _Voxels(frames, layouts)
@@ -89,6 +90,11 @@ def read_pixels(frames: Sequence[Frame], *, limits: Limits) -> Pixels:
     if problems:
         raise Refusal(dict.fromkeys(problems))
     return series.result()
+
+
+def _layouts(frames: Sequence[Frame]) -> dict[Path, Layout]:
+    found = {one.path: layout_of(one.header)[0] for one in _instances(frames)}
+    return {path: layout for path, layout in found.items() if layout is not None}
 
 
 @quiet()
@@ -143,7 +149,7 @@ class _Voxels:
             values = np.multiply(stored, rescale[0], dtype=np.float64)
             values += rescale[1]
             self.data[index] = values
-        modality = text_of(frame.header, "Modality")
+        modality = modality_of(frame.header)
         self._pad_stated(index, frame, words, stored, layout, modality)
         if modality == "CT" and layout.least * rescale[0] + rescale[1] < LEAST_HU:
             below = self.data[index] < LEAST_HU

@@ -102,7 +102,8 @@ def _equipment(derivation: Derivation) -> Dataset:
     item.SoftwareVersions = f"{PRODUCT} {text(derivation.version)}"[:_LONG_STRING]
     item.DeviceSerialNumber = text(derivation.weights_digest)
     item.DeviceUID = hashed_uid("device", derivation.weights_digest)
-    item.ContributionDateTime = f"{derivation.moment:%Y%m%d%H%M%S.%f}"
+    # With its own offset: else TimezoneOffsetFromUTC, which is the source's, would hold for it.
+    item.ContributionDateTime = f"{derivation.moment:%Y%m%d%H%M%S.%f%z}"
     item.ContributionDescription = _how(derivation)
     return item
 

@@ -14,13 +14,19 @@ from medgen.dicom.frames import HU, SUV, Frame, Series, SeriesFacts
 from medgen.dicom.geometry import Arrangement, arrange
 from medgen.dicom.index import Index, index_tree
 from medgen.dicom.mosaic import mosaic_problems
-from medgen.dicom.multiframe import frames_of
+from medgen.dicom.multiframe import concatenation_problems, frames_of
 from medgen.dicom.pixels import Pixels, pixel_problems, read_pixels
 from medgen.dicom.selection import select, without_localizers
 from medgen.dicom.stacks import chooses_between
 from medgen.dicom.straightening import straight_grid, straighten
 from medgen.dicom.units import suv_factors, unit_of_frames
-from medgen.dicom.values import number_of, quiet, text_of, value_of
+from medgen.dicom.values import (
+    modality_of,
+    number_of,
+    quiet,
+    value_of,
+    whole_of,
+)
 from medgen.files import sha256_of_file, sha256_of_json
 from medgen.limits import Limits, size_problems
 from medgen.problems import Problem, Refusal
@@ -71,7 +77,7 @@ def read_series(
         facts, arrangement = examination.facts, examination.arrangement
         if facts is None or arrangement is None:
             raise Refusal(examination.problems)
-        pixels = read_pixels(facts.frames, limits=limits)
+        pixels = read_pixels(facts.frames, limits=limits, judged=True)
     data, valid = pixels.data, pixels.valid
     if examination.factors is not None:
         data = data * examination.factors.astype(np.float32)
@@ -108,6 +114,7 @@ def examine(
             found, more = frames_of(instance)
             frames += found
             problems += more
+        problems += concatenation_problems(selection.instances)
         mosaics = mosaic_problems(frames)
         if mosaics:  # a sheet of tiles has the position of none: its geometry is not worth a word
             return Examination(None, "", _once([*problems, *mosaics]), tuple(notes))
@@ -140,6 +147,7 @@ def _judged(
         unit = SUV
     if problems or arrangement is None:
         return Examination(None, unit, _once(problems), tuple(notes))
+    notes = [*notes, *_fewer_than_counted(arrangement.frames)]
     return Examination(
         facts=_facts(arrangement),
         unit=unit,
@@ -150,6 +158,19 @@ def _judged(
     )
 
 
+def _fewer_than_counted(frames: Sequence[Frame]) -> list[Problem]:
+    """Note a PET that is shorter than its NumberOfSlices (0054,0081), as after a broken export.
+
+    No gap tells of slices missing at an end. More than are counted is common: beds are counted
+    one by one.
+    """
+    counted = whole_of(frames[0].header, "NumberOfSlices") or 0
+    if modality_of(frames[0].header) != "PT" or counted <= len(frames):
+        return []
+    message = f"the header counts {counted} slices and {len(frames)} are here: compare the export"
+    return [Problem("W_FEWER_SLICES", message)]
+
+
 def _facts(arrangement: Arrangement) -> SeriesFacts:
     first = arrangement.frames[0].header
     straight = arrangement.straight
@@ -158,7 +179,7 @@ def _facts(arrangement: Arrangement) -> SeriesFacts:
         frames=arrangement.frames,
         affine=grid.affine,
         shape=grid.shape,
-        modality=text_of(first, "Modality"),
+        modality=modality_of(first),
         frame_of_reference=str(value_of(first, "FrameOfReferenceUID") or ""),
         straightened=not straight,
         identity=identity_problems(arrangement.frames),

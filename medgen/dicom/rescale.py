@@ -9,7 +9,7 @@ from pydicom.dataset import Dataset
 
 from medgen.dicom.frames import Frame
 from medgen.dicom.philips import activity_factor, suv_factor
-from medgen.dicom.values import class_name, items_of, number_of, text_of
+from medgen.dicom.values import class_name, items_of, modality_of, number_of, text_of
 from medgen.problems import Problem
 
 Rescale = tuple[float, float]
@@ -34,7 +34,7 @@ def rescale_of(frame: Frame) -> tuple[Rescale, list[Problem]]:
     if items_of(header, "ModalityLUTSequence"):
         problems.append(_bad("its values go through a modality lookup table, which is not read"))
     slope, intercept = (number_of(header, name) for name in ("RescaleSlope", "RescaleIntercept"))
-    if slope is None and intercept is None and text_of(header, "Modality") not in _NEEDED:
+    if slope is None and intercept is None and modality_of(header) not in _NEEDED:
         return (1.0, 0.0), problems
     if slope is None or intercept is None:
         names = {"RescaleSlope": slope, "RescaleIntercept": intercept}
@@ -52,7 +52,7 @@ def rescale_of(frame: Frame) -> tuple[Rescale, list[Problem]]:
 
 def _counts_factor(header: Dataset) -> float:
     """Return what makes rescaled values Bq/ml or else SUV; 1 unless they are PET in counts."""
-    if text_of(header, "Modality") != "PT" or text_of(header, "Units") != "CNTS":
+    if modality_of(header) != "PT" or text_of(header, "Units") != "CNTS":
         return 1.0
     return activity_factor(header) or suv_factor(header) or 1.0
 

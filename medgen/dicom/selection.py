@@ -17,8 +17,11 @@ from medgen.files import sha256_of_file
 from medgen.problems import Problem
 
 _LISTED = 12
+_NUMBER_DIGITS = 12  # of an integer string: PS3.5 section 6.2
 _LONE_DEGREES = 5.0  # from which a lone image of another orientation is a localizer
 _LONE_AMONG = 3
+_NORMAL_DIGITS = 4
+_MOST_NORMALS = 4096  # more orientations than slices of any volume
 _MODALITY = re.compile("CT|MR|PT|NM|US|XA|RF|DX|CR|MG|OT|SC|SEG|REG|RTDOSE|RTIMAGE|PR|OPT")
 
 
@@ -63,7 +66,8 @@ def _candidates(
     """Return the series that may be meant, and what was left out of them."""
     if choice.series:
         by_uid = [one for one in series if one.uid == choice.series]
-        number = int(choice.series) if choice.series.isdecimal() else None
+        is_number = choice.series.isdecimal() and len(choice.series) <= _NUMBER_DIGITS
+        number = int(choice.series) if is_number else None
         by_number = [one for one in series if number is not None and one.number == number]
         return by_uid or by_number, []
     real = [one for one in series if not all(_says_localizer(i) for i in one.instances)]
@@ -167,8 +171,14 @@ def _without_lone(frames: list[Frame]) -> list[Frame]:
     known = np.array([normal for normal in normals if normal is not None])
     if len(known) < len(frames) or len(frames) <= _LONE_AMONG:
         return frames
-    near = np.abs(known @ known.T) > np.cos(np.deg2rad(_LONE_DEGREES))
-    alike = near.sum(axis=1)
+    # Each orientation once: dynamic series have tens of thousands of images, in pairs too many.
+    some, which, counts = np.unique(
+        known.round(_NORMAL_DIGITS), axis=0, return_inverse=True, return_counts=True
+    )
+    if len(some) > _MOST_NORMALS:
+        return frames
+    near = np.abs(some @ some.T) > np.cos(np.deg2rad(_LONE_DEGREES))
+    alike = (near @ counts)[which.reshape(-1)]
     if alike.max() < _LONE_AMONG or 2 * alike.max() <= len(frames):
         return frames
     return [frame for frame, count in zip(frames, alike, strict=True) if count > 1]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -36,25 +37,37 @@ class _Tag:
     unit: str = ""
     strong: bool = False
     """Whether its values alone make stacks, also where these differ in their number of slices."""
+    exact: bool = False
+    """Whether a value means the same stack at every position, as a time's need not."""
 
 
 _TAGS = (
-    _Tag("TemporalPositionIdentifier", strong=True),
-    _Tag("TemporalPositionIndex", strong=True),
-    _Tag("NominalPercentageOfCardiacPhase", unit=" %", strong=True),
-    _Tag("DiffusionBValue", unit=" s/mm2", strong=True),
+    _Tag("TemporalPositionIdentifier", strong=True, exact=True),
+    _Tag("TemporalPositionIndex", strong=True, exact=True),
+    _Tag("NominalPercentageOfCardiacPhase", unit=" %", strong=True, exact=True),
+    _Tag("DiffusionBValue", unit=" s/mm2", strong=True, exact=True),
     _Tag("InversionTime", unit=" ms", strong=True),
-    _Tag("FlipAngle", unit=" degrees", strong=True),
+    _Tag("FlipAngle", unit=" degrees", strong=True, exact=True),
     _Tag("TriggerTime", unit=" ms", strong=True),
     _Tag("ImageType", "text"),
     _Tag("ComplexImageComponent", "text"),
     _Tag("ConvolutionKernel", "text"),
-    _Tag("AcquisitionNumber", strong=True),
+    _Tag("AcquisitionNumber", strong=True, exact=True),
     _Tag("FrameReferenceTime", unit=" ms"),
     _Tag("AcquisitionDateTime", "moment", " s after the first"),
     _Tag("AcquisitionTime", "moment", " s after the first"),
     _Tag("ContentTime", "moment", " s after the first"),
 )
+_WOVEN = (
+    *(tag for tag in _TAGS if tag.exact and tag.name != "AcquisitionNumber"),
+    _Tag("InversionTime", unit=" ms"),
+    _Tag("KVP", unit=" kV"),
+    *(tag for tag in _TAGS if tag.kind == "text"),
+    _Tag("ContrastBolusAgent", "text"),
+    _Tag("StackID", "text"),
+)
+"""What may not alternate from slice to slice of one volume. Acquisition numbers and times may:
+odd slices are often acquired before even ones."""
 
 
 def chooses_between(frames: Sequence[Frame], choice: Choice) -> tuple[list[Frame], list[Problem]]:
@@ -64,7 +77,8 @@ def chooses_between(frames: Sequence[Frame], choice: Choice) -> tuple[list[Frame
     Phases are there where positions repeat: the first tag that tells the images of every position
     apart orders them, from TemporalPositionIdentifier over cardiac phase, b-value, inversion and
     trigger time, image type and AcquisitionNumber to acquisition and content time. Images that
-    none tells apart stay, and are E_DUPLICATE_SLICE in the geometry.
+    none tells apart stay, and are E_DUPLICATE_SLICE in the geometry. Phases are there too where
+    positions do not repeat, but a tag that one volume has one value of alternates along them.
 
     Problems: E_SEVERAL_ECHOES, E_NO_ECHO, E_SEVERAL_PHASES, E_NO_PHASE.
     """
@@ -92,10 +106,13 @@ def _one_of_echoes(frames: list[Frame], wanted: int | None) -> tuple[list[Frame]
 
 def _one_of_phases(frames: list[Frame], wanted: int | None) -> tuple[list[Frame], list[Problem]]:
     places = position_groups(frames)
-    if places is None or _most_repeated(places) < 2:
+    repeated = _most_repeated(places) > 1
+    found = None
+    if places is not None:
+        found = _splitting(frames, places) if repeated else _weaving(frames, places)
+    if found is None and not repeated:
         _, problem = _pick(np.zeros(1, dtype=np.int64), wanted, "phase", str)
         return frames, problem
-    found = _splitting(frames, places)
     if found is None:  # not phases but duplicates: the geometry says so
         return frames, []
     labels, describe = found
@@ -129,9 +146,52 @@ def _splitting(
         if keys is None:
             continue
         labels = _ranks_within(keys, places, same=tag.kind == "text")
+        if (
+            labels is not None
+            and tag.exact
+            and len(set(zip(keys, labels, strict=True))) > len(set(keys))
+        ):
+            labels = None  # one phase lacks an image here and another there
+        if labels is not None and tag.kind == "moment" and not _in_turn(frames, labels, keys):
+            labels = None
         if labels is None and tag.strong:
             labels = _by_value(keys, places)
         if labels is not None:
+            return labels, _describing(tag, labels, keys)
+    return None
+
+
+def _in_turn(frames: list[Frame], labels: NDArray[np.int64], keys: Sequence[Key]) -> bool:
+    """Tell whether times order phases, and not merely images that were made in any order.
+
+    They do where each phase ended before the next began, or where InstanceNumbers order the images
+    of all positions in the same way.
+    """
+    times = np.array(keys, dtype=np.float64)
+    stacks = [times[labels == label] for label in range(int(labels.max()) + 1)]
+    if all(one.max() < after.min() for one, after in itertools.pairwise(stacks)):
+        return True
+    numbers = _numbers(frames, "InstanceNumber")
+    places = position_groups(frames)
+    if numbers is None or places is None:
+        return False
+    ranks = _ranks_within(numbers, places, same=False)
+    pairs = set() if ranks is None else set(zip(labels.tolist(), ranks.tolist(), strict=True))
+    return len(pairs) == len(stacks)
+
+
+def _weaving(
+    frames: list[Frame], places: NDArray[np.int64]
+) -> tuple[NDArray[np.int64], Callable[[], str]] | None:
+    """Return the stack of each frame by the first tag whose values alternate along the normal."""
+    along = np.argsort(places, kind="stable")
+    for tag in _WOVEN:
+        keys = _keys(frames, tag)
+        if keys is None or len(set(keys)) < 2:
+            continue
+        labels = _ranks_of_values(keys)
+        runs = 1 + np.count_nonzero(np.diff(labels[along]))
+        if np.bincount(labels).min() > 1 and runs >= 2 * (labels.max() + 1):
             return labels, _describing(tag, labels, keys)
     return None
 

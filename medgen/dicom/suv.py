@@ -18,8 +18,9 @@ from medgen.dicom.decay import (
     reference_moment,
 )
 from medgen.dicom.frames import Frame
+from medgen.dicom.moments import parsed_moment
 from medgen.dicom.philips import activity_factor, suv_factor
-from medgen.dicom.values import items_of, number_of, quiet, text_of
+from medgen.dicom.values import items_of, modality_of, number_of, quiet, text_of
 from medgen.problems import Problem
 
 _GRAMS = 1000.0
@@ -28,6 +29,7 @@ _WEIGHT_KG = (0.005, 700.0)  # a mouse is weighed too
 _DOSE_BQ = (1e4, 1e12)
 _HALF_LIFE_S = (10.0, 1e9)
 _MOST_HALF_LIVES = 10.0
+_DAY_S = 86400.0
 _SAME_HALF_LIFE = 0.05
 
 # By SNOMED CT and SRT code of PS3.16 CID 4020. A half-life in minutes is off by a factor of 60.
@@ -64,7 +66,7 @@ def suv_factors(frames: Sequence[Frame]) -> tuple[NDArray[np.float64], list[Prob
     are 1 then and mean nothing. Nothing is guessed, a half-life least of all.
     """
     headers = [frame.header for frame in frames]
-    if any(text_of(header, "Modality") != "PT" for header in headers):
+    if any(modality_of(header) != "PT" for header in headers):
         return np.ones(len(frames)), [_problem("its images are not all of PET")]
     given = [_given_factor(header) for header in headers]
     if all(factor is not None for factor in given):
@@ -121,6 +123,11 @@ def _computed_factor(headers: Sequence[Dataset]) -> tuple[float, list[str]]:
         reasons.append(
             f"the administration lies {elapsed:.0f} s before the moment of the decay correction, "
             f"which with a half-life of {half_life:g} s is impossible"
+        )
+    if not reasons and not _names_day(tracers, headers, elapsed, half_life):
+        reasons.append(
+            f"RadiopharmaceuticalStartDateTime (0018,1078) missing, and with a half-life of "
+            f"{half_life:g} s the administration may lie on another day than its time says"
         )
     if reasons:
         return math.nan, reasons
@@ -182,6 +189,16 @@ def _half_life_reasons(item: Dataset, half_life: float) -> list[str]:
         f"RadionuclideHalfLife (0018,1075) of {half_life:g} s contradicts its radionuclide's "
         f"{known[0]:g} s"
     ]
+
+
+def _names_day(
+    items: Sequence[Dataset], headers: Sequence[Dataset], elapsed: float, half_life: float
+) -> bool:
+    """Tell whether the day of the administration is stated, or else no earlier one is possible."""
+    if elapsed + _DAY_S > _MOST_HALF_LIVES * half_life:
+        return True
+    texts = [text_of(item, "RadiopharmaceuticalStartDateTime") for item in items]
+    return all(parsed_moment(*pair) is not None for pair in zip(texts, headers, strict=True))
 
 
 def _elapsed(

@@ -12,7 +12,7 @@ from pydicom.dataset import Dataset
 from medgen.dicom.frames import ARBITRARY, BECQUEREL, COUNTS, HU, SUV, Frame
 from medgen.dicom.philips import activity_factor, suv_factor
 from medgen.dicom.suv import suv_factors
-from medgen.dicom.values import quiet, text_of
+from medgen.dicom.values import class_name, contradicts_class, modality_of, quiet, text_of
 from medgen.problems import Problem
 
 __all__ = ["suv_factors", "unit_of_frames"]
@@ -58,18 +58,23 @@ def unit_of_frames(frames: Sequence[Frame]) -> tuple[str, list[Problem]]:
     of Philips. CNTS without them and PROPCNTS, CPS or PROPCPS, as of images that were not corrected
     for attenuation, are counts. Everything else, MR foremost, is arbitrary.
 
-    Problems: E_RESCALE for CT in other units, E_PET_UNITS.
+    Problems: E_RESCALE for CT in other units, E_PET_UNITS, E_BAD_HEADER where Modality and SOP
+    class are of different kinds.
     """
     found: dict[str, None] = {}
     problems: dict[Problem, None] = {}
     for frame in frames:
-        modality = text_of(frame.header, "Modality")
+        modality = modality_of(frame.header)
         if modality == "CT":
             unit, wrong = HU, _ct_problem(frame.header)
         elif modality == "PT":
             unit, wrong = _pet_unit(frame.header)
         else:
             unit, wrong = ARBITRARY, None
+        if contradicts_class(frame.header):
+            named = class_name(frame.header)
+            message = f"its Modality (0008,0060) contradicts its SOP class, {named}"
+            wrong = Problem("E_BAD_HEADER", message, "export the series again from its origin")
         found[unit] = None
         if wrong is not None:
             problems[wrong] = None

@@ -18,35 +18,82 @@ from typing import Any
 from pydicom.dataset import Dataset
 from pydicom.multival import MultiValue
 from pydicom.tag import Tag
-from pydicom.uid import UID
+from pydicom.uid import (
+    UID,
+    CTImageStorage,
+    EnhancedCTImageStorage,
+    EnhancedMRImageStorage,
+    EnhancedPETImageStorage,
+    LegacyConvertedEnhancedCTImageStorage,
+    LegacyConvertedEnhancedMRImageStorage,
+    LegacyConvertedEnhancedPETImageStorage,
+    MRImageStorage,
+    PositronEmissionTomographyImageStorage,
+)
 
 _OUTSPOKEN = tuple(
     logging.getLogger(name) for name in ("pydicom", "pylibjpeg", "libjpeg", "openjpeg", "rle")
 )
+_MODALITIES: dict[str, str] = {
+    CTImageStorage: "CT",
+    EnhancedCTImageStorage: "CT",
+    LegacyConvertedEnhancedCTImageStorage: "CT",
+    PositronEmissionTomographyImageStorage: "PT",
+    EnhancedPETImageStorage: "PT",
+    LegacyConvertedEnhancedPETImageStorage: "PT",
+    MRImageStorage: "MR",
+    EnhancedMRImageStorage: "MR",
+    LegacyConvertedEnhancedMRImageStorage: "MR",
+}
 _inside = threading.local()
+
+
+class _Silence:
+    """What is silenced belongs to the process, so the last of several threads lifts it."""
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.threads = 0
+        self.undo = contextlib.ExitStack()
+
+    def enter(self) -> None:
+        with self.lock:
+            self.threads += 1
+            if self.threads > 1:
+                return
+            self.undo.enter_context(warnings.catch_warnings())
+            warnings.simplefilter("ignore")
+            for logger in _OUTSPOKEN:
+                self.undo.callback(setattr, logger, "disabled", logger.disabled)
+                logger.disabled = True
+
+    def leave(self) -> None:
+        with self.lock:
+            self.threads -= 1
+            if not self.threads:
+                self.undo.close()
+
+
+_silence = _Silence()
 
 
 @contextlib.contextmanager
 def quiet() -> Iterator[None]:
     """Silence pydicom and its decoders within: what they say quotes header values.
 
-    It may be entered again inside, where it costs nothing.
+    It may be entered again inside, where it costs nothing, and by several threads at once: silence
+    lasts until the last of them leaves.
     """
     if getattr(_inside, "quiet", False):
         yield
         return
-    before = [logger.disabled for logger in _OUTSPOKEN]
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        try:
-            _inside.quiet = True
-            for logger in _OUTSPOKEN:
-                logger.disabled = True
-            yield
-        finally:
-            _inside.quiet = False
-            for logger, disabled in zip(_OUTSPOKEN, before, strict=True):
-                logger.disabled = disabled
+    _silence.enter()
+    try:
+        _inside.quiet = True
+        yield
+    finally:
+        _inside.quiet = False
+        _silence.leave()
 
 
 _tag = functools.cache(Tag)
@@ -117,6 +164,19 @@ def items_of(header: Dataset, keyword: str) -> tuple[Dataset, ...]:
         return tuple(item for item in value if isinstance(item, Dataset))
     except TypeError:
         return ()
+
+
+def modality_of(header: Dataset) -> str:
+    """Return the Modality in upper case; where it is blank, the one that the SOP class has."""
+    stated = text_of(header, "Modality")
+    return stated or _MODALITIES.get(text_of(header, "SOPClassUID"), "")
+
+
+def contradicts_class(header: Dataset) -> bool:
+    """Tell whether the Modality claims CT or PET, in whose units others measure nothing."""
+    stated = text_of(header, "Modality")
+    kind = _MODALITIES.get(text_of(header, "SOPClassUID"), stated)
+    return stated in ("CT", "PT") and stated != kind
 
 
 def class_name(header: Dataset) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
@@ -14,11 +15,13 @@ from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian
 
 from medgen.dicom.placement import Plane, corners_of
+from medgen.dicom.provenance import MANUFACTURER, PRODUCT
 from medgen.dicom.values import quiet
 from medgen.files import replacing_folder
 from medgen.problems import Problem, Refusal
 
 SAME_PLACE_MM = 1e-3
+_OWN_NAME = re.compile(r"[0-9]{4,}\.dcm")
 
 
 def write_folder(
@@ -56,6 +59,16 @@ def digest_of_folder(folder: Path) -> str:
             content = hashlib.file_digest(stream, "sha256").hexdigest()
         whole.update(f"{path.name}\0{content}\n".encode())
     return whole.hexdigest()
+
+
+def is_own_folder(folder: Path) -> bool:
+    """Tell whether all files of a folder are what `write_folder` wrote, by names and by headers.
+
+    Scanners and archives number their files too: a name alone would not save an original.
+    """
+    if folder.is_symlink() or not folder.is_dir():
+        return False
+    return all(_OWN_NAME.fullmatch(file.name) and _is_own(file) for file in folder.iterdir())
 
 
 def is_in_place(dataset: Dataset, plane: Plane) -> bool:
@@ -100,6 +113,22 @@ def _is_sound(path: Path, index: int, verify: Callable[[int, Dataset], bool]) ->
     except (OSError, MemoryError):
         raise
     except Exception:  # what pydicom raises for bytes that are not those we wrote
+        return False
+
+
+def _is_own(path: Path) -> bool:
+    marks = {
+        "SyntheticData": "YES",
+        "Manufacturer": MANUFACTURER,
+        "ManufacturerModelName": PRODUCT,
+    }
+    try:
+        with quiet():
+            header = pydicom.dcmread(path, stop_before_pixels=True, specific_tags=list(marks))
+            return all(str(header.get(keyword, "")) == mark for keyword, mark in marks.items())
+    except MemoryError:
+        raise
+    except Exception:  # what cannot be read is not known to be ours
         return False
 
 

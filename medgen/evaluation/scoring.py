@@ -13,13 +13,14 @@ from numpy.typing import NDArray
 
 from medgen.data.masks import outline
 from medgen.data.pairing import check_frames_of_reference
+from medgen.dicom.frames import BECQUEREL, SUV
 from medgen.evaluation.labelling import Labelling
 from medgen.evaluation.matching import Case
 from medgen.evaluation.reach import check_reach, covered
 from medgen.evaluation.sidecars import Sidecar, read_sidecar
 from medgen.metrics import Profile, whole_labels
 from medgen.problems import MedgenError, Problem, Refusal
-from medgen.volumes import Grid, Volume, in_unit, open_volume, resample
+from medgen.volumes import ARBITRARY, Grid, Volume, in_unit, open_volume, resample
 
 _PLAIN = Labelling()
 _SCORED = ("prediction", "reference")
@@ -119,10 +120,13 @@ def load(
             E_EMPTY_MASK, E_EMPTY_BODY or E_LABEL_VALUES.
     """
     volumes = {role: _open(path, role, nan_to) for role, path in case.paths().items()}
+    digests = {role: volume.digest for role, volume in volumes.items() if volume.digest}
     check_frames_of_reference(volumes)
     remarks: list[str] = []
     labels = profile.kind == "labels"
     if not labels:
+        if profile.unit == ARBITRARY:
+            volumes |= _in_one_unit(volumes, read_sidecar(case.prediction).unit)
         volumes |= {role: _measuring(volumes[role], role, profile.unit) for role in _SCORED}
     if labels:
         volumes |= _as_labels(volumes, labelling)
@@ -136,7 +140,6 @@ def load(
     else:
         mask = covered(mask, prediction.grid, grid, remarks)
         mask = _less_padding(mask, reference, remarks)
-    digests = {role: volume.digest for role, volume in volumes.items() if volume.digest}
     return Triplet(predicted, reference.data, mask, grid, digests, tuple(remarks))
 
 
@@ -175,6 +178,27 @@ def _less_padding(
     share = 1.0 - int(left.sum()) / int(mask.sum())
     remarks.append(f"{share:.2%} of the mask was padded by the reference's scanner, not scored")
     return left
+
+
+def _in_one_unit(volumes: Mapping[str, Volume], said: str | None) -> dict[str, Volume]:
+    """Return PET in one unit where prediction and reference name two; refuse other pairs.
+
+    `said` is the prediction's unit by its sidecar, for a file that names none itself.
+    """
+    prediction, reference = (volumes[role] for role in _SCORED)
+    if said in (SUV, BECQUEREL) and prediction.unit == ARBITRARY:
+        prediction = prediction.with_data(prediction.data, unit=said)
+    units = (prediction.unit, reference.unit)
+    if ARBITRARY in units or units[0] == units[1]:
+        return {}
+    try:
+        pair = [in_unit(volume, SUV) for volume in (prediction, reference)]
+    except Refusal as error:
+        if any(problem.code != "E_UNIT" for problem in error.problems):
+            raise
+        message = f"the prediction is in {units[0]} and the reference in {units[1]}"
+        raise Refusal(Problem("E_UNIT", message, "give both in one unit")) from None
+    return dict(zip(_SCORED, pair, strict=True))
 
 
 def _measuring(volume: Volume, role: str, unit: str) -> Volume:

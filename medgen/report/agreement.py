@@ -52,9 +52,10 @@ def error_histogram(errors: Agreement) -> bytes:
     share = 100 * errors.density.sum(axis=0)
     with plot_figure(4.7, 3.1) as (figure, (axes,)):
         axes.stairs(share, errors.error_edges, fill=True, color=BLUE, alpha=0.75)
-        axes.set_yscale("log")
+        # Limits first: one bin may hold everything, as where two volumes are equal.
         floor = max(1e-5, float(share[share > 0].min(initial=1.0)) / 2)
         axes.set_ylim(floor, 2 * float(share.max(initial=1e-3)))
+        axes.set_yscale("log")
         axes.set_xlim(_occupied(errors.error_edges, share, 1e-5))
         axes.axvline(0, color=FAINT, lw=0.8)
         axes.axvline(errors.bias, color=ORANGE, lw=1.4, label=f"mean {errors.bias:+.3g}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 from collections.abc import Container, Sequence
 from dataclasses import dataclass, replace
@@ -12,6 +13,8 @@ from medgen.dicom import Choice, Index, index_tree, split_choice
 from medgen.problems import NothingFound, Problem
 
 _NO_CHOICE = Choice()
+_SIDECAR_KEYS = {"weights_digest", "output_digest"}
+_SIDECAR_BYTES = 1 << 20
 SUFFIXES: tuple[str, ...] = (".nii.gz", ".nii", ".mha", ".mhd", ".nrrd", ".nhdr")
 
 
@@ -83,8 +86,18 @@ def _is_twin(series: Path, folder: Path, answers: Container[str]) -> bool:
 
 
 def _is_own(folder: Path) -> bool:
-    """Tell whether a folder was written by medgen, whose sidecar lies beside it."""
-    return folder.is_dir() and folder.with_name(f"{folder.name}.json").is_file()
+    """Tell whether a folder was written by medgen, whose sidecar lies beside it.
+
+    Converters of others write sidecars too, beside folders that are called after patients.
+    """
+    sidecar = folder.with_name(f"{folder.name}.json")
+    try:
+        if not folder.is_dir() or sidecar.stat().st_size > _SIDECAR_BYTES:
+            return False
+        content = json.loads(sidecar.read_bytes())
+    except (OSError, ValueError, RecursionError):
+        return False
+    return isinstance(content, dict) and content.keys() >= _SIDECAR_KEYS
 
 
 def _dicom_series(path: Path, choice: Choice, but_in: Path | None) -> list[Found]:

@@ -194,3 +194,139 @@ def test_a_refused_series_does_not_stop_the_others(model: Model, tmp_path: Path)
     assert codes(outcome) == ["E_NONUNIFORM_SPACING"]
     assert outcome.exit_code == Exit.SOME_FAILED
     assert (tmp_path / "out" / "p2" / "0001.dcm").is_file()
+
+
+def test_an_original_series_is_never_replaced_whatever_its_files_are_called(
+    model: Model, tmp_path: Path
+) -> None:
+    source, out = write_mr(tmp_path / "mr"), tmp_path / "out"
+    broken = write_mr(tmp_path / "broken")
+    sorted(broken.iterdir())[4].unlink()
+    assert convert(model, case_of(broken), out, formats=BOTH).exit_code == Exit.ALL_FAILED
+    write_mr(out / "p1")
+    for number, file in enumerate(sorted((out / "p1").iterdir())):
+        file.rename(file.with_name(f"{number:04d}.dcm"))
+    for overwrite in (False, True):
+        with pytest.raises(ConfigurationError, match="E_OUTPUT_EXISTS"):
+            convert(model, case_of(source), out, formats=BOTH, overwrite=overwrite)
+    assert pydicom.dcmread(out / "p1" / "0000.dcm").get("SyntheticData") is None
+
+
+def test_a_volume_put_where_a_case_failed_is_not_replaced_unasked(
+    model: Model, tmp_path: Path
+) -> None:
+    source, out = write_mr(tmp_path / "mr"), tmp_path / "out"
+    broken = write_mr(tmp_path / "broken")
+    sorted(broken.iterdir())[4].unlink()
+    convert(model, case_of(broken), out)
+    (out / "p1.nii.gz").write_text("years of work")
+    with pytest.raises(ConfigurationError, match="E_OUTPUT_EXISTS"):
+        convert(model, case_of(source), out)
+    assert convert(model, case_of(source), out, overwrite=True).count("ok") == 1
+
+
+def test_a_link_where_the_series_goes_is_refused(model: Model, tmp_path: Path) -> None:
+    source, out = write_mr(tmp_path / "mr"), tmp_path / "out"
+    convert(model, case_of(source), tmp_path / "elsewhere", formats=("dicom",))
+    out.mkdir()
+    (out / "p1").symlink_to(tmp_path / "elsewhere" / "p1")
+    with pytest.raises(ConfigurationError, match="E_OUTPUT_EXISTS"):
+        convert(model, case_of(source), out, formats=("dicom",), overwrite=True)
+    assert len(list((tmp_path / "elsewhere" / "p1").iterdir())) == SHAPE[2]
+
+
+def test_no_series_is_written_into_a_source_where_the_next_call_would_read_it(
+    model: Model, tmp_path: Path
+) -> None:
+    source = write_mr(tmp_path / "mr")
+    for out in (source / "out", source / "deep" / "out"):
+        with pytest.raises(ConfigurationError, match="E_OUTPUT_IS_INPUT"):
+            convert(model, case_of(source), out, formats=BOTH)
+    assert convert(model, case_of(source), source / "out").count("ok") == 1
+
+
+def test_forms_asked_for_one_after_the_other_are_both_accounted_for(
+    model: Model, tmp_path: Path
+) -> None:
+    source, out = write_mr(tmp_path / "mr"), tmp_path / "out"
+    assert convert(model, case_of(source), out).count("ok") == 1
+    assert convert(model, case_of(source), out, formats=("dicom",)).count("ok") == 1
+    sidecar = json.loads((out / "p1.json").read_text())
+    assert sidecar["output_digest"] == digest_of(out / "p1.nii.gz")
+    assert sidecar["dicom"]["digest"] == digest_of(out / "p1")
+    for formats in (("nifti",), ("dicom",), BOTH):
+        assert convert(model, case_of(source), out, formats=formats).count("kept") == 1
+
+
+def test_no_form_of_another_models_answer_stays_beside_a_new_one(
+    model: Model, other_model: Model, tmp_path: Path
+) -> None:
+    source, out = write_mr(tmp_path / "mr"), tmp_path / "out"
+    convert(model, case_of(source), out, formats=BOTH)
+    assert convert(other_model, case_of(source), out, overwrite=True).count("ok") == 1
+    made_by = pydicom.dcmread(out / "p1" / "0001.dcm").ContributingEquipmentSequence[0]
+    assert other_model.weights_digest in made_by.ContributionDescription
+
+
+def test_an_answer_stays_where_dicom_is_asked_for_and_cannot_be(
+    model: Model, tmp_path: Path
+) -> None:
+    source, out = write_mr(tmp_path / "mr", StudyInstanceUID=""), tmp_path / "out"
+    assert convert(model, case_of(source), out).count("ok") == 1
+    before = digest_of(out / "p1.nii.gz")
+    for _ in range(2):
+        outcome = convert(model, case_of(source), out, formats=BOTH)
+        assert set(codes(outcome)) == {"E_NO_IDENTITY"}
+        assert digest_of(out / "p1.nii.gz") == before
+        assert (out / "p1.json").is_file()
+    sorted(source.iterdir())[4].write_bytes(sorted(source.iterdir())[5].read_bytes())
+    convert(model, case_of(source), out, formats=BOTH)
+    assert not (out / "p1.nii.gz").exists()
+
+
+@pytest.mark.parametrize("names", [("a", "a.json"), ("manifest.tsv",), ("A", "a.nii.gz")])
+def test_cases_whose_files_have_one_name_are_refused(
+    model: Model, tmp_path: Path, names: tuple[str, ...]
+) -> None:
+    source, out = write_mr(tmp_path / "mr"), tmp_path / "out"
+    cases = [Case(name, {"mr": source}) for name in names]
+    with pytest.raises(ConfigurationError, match="E_CASE_NAME"):
+        convert(model, cases, out, formats=BOTH)
+    assert not out.exists()
+
+
+def test_a_template_of_another_patient_is_refused_for_a_dicom_source(
+    model: Model, tmp_path: Path
+) -> None:
+    source = write_mr(tmp_path / "mr")
+    other = write_mr(tmp_path / "other", PatientID="SOMEBODY ELSE")
+    out = tmp_path / "out"
+    outcome = convert(model, case_of(source), out, formats=("dicom",), template=other)
+    assert codes(outcome) == ["E_DICOM_TEMPLATE"]
+
+
+def test_a_template_with_other_voxels_in_the_same_place_is_doubted(
+    model: Model, tmp_path: Path
+) -> None:
+    write_volume(tmp_path / "p1.nii.gz", open_volume(write_mr(tmp_path / "mr")), dtype="int16")
+    noise = np.random.default_rng(0).normal(0, 70, SHAPE)  # as if the NIfTI had been denoised
+    noisy = np.clip(np.rint(ball() + noise), 0, None)
+    make_series(tmp_path / "noisy", MR, shape=SHAPE, spacing=SPACING, values=noisy)
+    make_series(
+        tmp_path / "other", MR, shape=SHAPE, spacing=SPACING, values=np.roll(ball(), 5, axis=0)
+    )
+    stranger = convert(
+        model,
+        case_of(tmp_path / "p1.nii.gz"),
+        tmp_path / "out",
+        formats=BOTH,
+        template=tmp_path / "other",
+    )
+    assert codes(stranger) == ["E_DICOM_TEMPLATE"]
+    for template in ("noisy", "mr"):
+        case, out = case_of(tmp_path / "p1.nii.gz"), tmp_path / f"of_{template}"
+        outcome = convert(model, case, out, formats=BOTH, template=tmp_path / template)
+        sidecar = (out / "p1.json").read_text()
+        doubted = template == "noisy"
+        assert ("one patient" in sidecar) is doubted
+        assert ("one patient" in "".join(outcome.results[0].warnings)) is doubted

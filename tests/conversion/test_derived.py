@@ -7,9 +7,15 @@ from typing import Any
 import numpy as np
 import pydicom
 import pytest
-from dicom_corpus import MR, PT, make_series
+from dicom_corpus import MR, PT, each, make_series
 
-from medgen.conversion import Converted, Provenance, derived_problems
+from medgen.conversion import (
+    Converted,
+    Outputs,
+    Provenance,
+    derived_problems,
+    write_converted,
+)
 from medgen.conversion.derived import write_dicom
 from medgen.method import Answer
 from medgen.volumes import Grid, Volume, open_volume
@@ -79,3 +85,46 @@ def test_what_cannot_be_dicom_is_told_before_it_is_computed(
     assert problems({"pet": open_volume(tmp_path / "pet")}, IMAGE, "Bq/ml") == []
     plain = {"mr": Volume(np.zeros(SHAPE), Grid(SHAPE, np.eye(4)))}
     assert problems(plain, IMAGE, "HU") == ["E_DICOM_SOURCE"]
+
+
+@pytest.mark.parametrize("keyword", ["PatientID", "PatientName"])
+def test_no_series_is_derived_from_two_patients(
+    sources: dict[str, Volume], tmp_path: Path, keyword: str
+) -> None:
+    def change(dataset: Any) -> None:
+        setattr(dataset, keyword, "SOMEBODY ELSE")
+
+    each(tmp_path / "t2", MR, change, shape=SHAPE)
+    both = sources | {"t2": open_volume(tmp_path / "t2")}
+    (problem,) = derived_problems(both, IMAGE, unit="HU", template=None)
+    assert problem.code == "E_NO_IDENTITY"
+    assert "patients" in problem.message
+
+
+def test_voxels_that_only_dicom_clips_are_reported(
+    sources: dict[str, Volume], tmp_path: Path
+) -> None:
+    data = np.full(SHAPE, 40, np.float32)
+    data[:2, 0, 0] = -1500
+    facts = {"kind": "image", "unit": "HU", "clipped_voxels": 0, "warnings": []}
+    converted = Converted(Volume(data, sources["mr"].grid, "HU"), facts)
+    outputs = Outputs(tmp_path / "p1.nii.gz", tmp_path / "p1")
+    record = write_converted(converted, sources, outputs, PROVENANCE)
+    assert record.clipped_voxels == 0
+    assert [one for one in record.warnings if "2 voxels are clipped" in one]
+    assert "2 voxels are clipped" in (tmp_path / "p1.json").read_text()
+
+
+def test_an_answer_whose_sidecar_cannot_be_written_is_taken_away(
+    sources: dict[str, Volume], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*arguments: object) -> None:
+        raise OSError("no space left on device")
+
+    monkeypatch.setattr("medgen.conversion.file.write_json", full)
+    facts = {"kind": "image", "unit": "HU", "clipped_voxels": 0, "warnings": []}
+    converted = Converted(Volume(np.zeros(SHAPE, np.float32), sources["mr"].grid, "HU"), facts)
+    out = tmp_path / "out"
+    with pytest.raises(OSError, match="no space"):
+        write_converted(converted, sources, Outputs(out / "p1.nii.gz", out / "p1"), PROVENANCE)
+    assert list(out.iterdir()) == []

@@ -43,7 +43,7 @@ def test_a_folder_that_is_really_named_so_is_meant(tmp_path: Path) -> None:
     [
         *("", "echo", "echo=", "echo=0", "echo=-1", "echo=two", "echo=1,echo=2", "color=red"),
         *("straighten=yes", "unit=HU", "unit=", "series=", "series", "=3", "echo=1,,phase=2"),
-        *("²", "echo=²"),
+        *("²", "echo=²", "echo=" + "9" * 5000),
     ],
 )
 def test_other_words_are_refused(text: str) -> None:

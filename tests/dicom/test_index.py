@@ -9,6 +9,8 @@ from dicom_corpus import CT, MR, make_series, make_slices, save_series, uid
 from dicom_encoding import DEFLATED, IMPLICIT, save
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from pydicom.dataset import Dataset, FileMetaDataset
+from pydicom.uid import ExplicitVRLittleEndian, MediaStorageDirectoryStorage
 
 from medgen.dicom.index import HeaderError, index_tree, read_header
 from medgen.limits import Limits
@@ -195,3 +197,49 @@ def test_the_beginning_of_a_preamble_is_a_lost_slice(tmp_path: Path) -> None:
         with pytest.raises(HeaderError) as caught:
             read_header(tmp_path / name, limits=Limits())
         assert caught.value.problem.code == "E_TRUNCATED"
+
+
+def test_a_file_exchanged_in_place_is_read_again(tmp_path: Path) -> None:
+    """Neither the time tells, which copies keep, nor the size, which slices share."""
+    for name in ("a", "b"):
+        slices, _ = make_slices(CT, shape=SMALL)
+        for one in slices:
+            one.SeriesInstanceUID = f"1.2.{name == 'a':d}"
+        save_series(tmp_path / name, slices)
+    assert len(index_tree(tmp_path).series) == 2
+    ours, theirs = (sorted((tmp_path / name).iterdir())[0] for name in ("a", "b"))
+    before = theirs.stat()
+    theirs.write_bytes(ours.read_bytes())
+    os.utime(theirs, ns=(before.st_atime_ns, before.st_mtime_ns))
+    assert theirs.stat().st_size == before.st_size
+    (one,) = index_tree(tmp_path, only="1.2.1").series
+    assert theirs in {instance.path for instance in one.instances}
+
+
+@pytest.mark.parametrize("implicit", [True, False])
+def test_a_slice_without_preamble_and_suffix_is_not_lost(tmp_path: Path, implicit: bool) -> None:
+    slices, _ = make_slices(CT, shape=SMALL)
+    for number, one in enumerate(slices):
+        del one.file_meta
+        pydicom.dcmwrite(tmp_path / f"IM{number}", one, implicit_vr=implicit, little_endian=True)
+    (tmp_path / "README").write_bytes(b"\x08\x00 is how a data set may begin " + b"." * 200)
+    (series,) = index_tree(tmp_path).series
+    assert len(series.instances) == SMALL[2]
+
+
+def test_a_file_of_zeros_is_a_lost_slice(tmp_path: Path) -> None:
+    (tmp_path / "IM7").write_bytes(bytes(4000))
+    (tmp_path / "zeros.raw").write_bytes(bytes(4000))
+    assert unread_codes(tmp_path) == ["E_BAD_HEADER"]
+
+
+def test_a_directory_of_any_name_is_no_image(tmp_path: Path) -> None:
+    directory = Dataset()
+    directory.FileSetID = "SET"
+    directory.file_meta = FileMetaDataset()
+    directory.file_meta.MediaStorageSOPClassUID = MediaStorageDirectoryStorage
+    directory.file_meta.MediaStorageSOPInstanceUID = "1.2.3"
+    directory.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    directory.save_as(tmp_path / "DICOMDIR.dcm", enforce_file_format=True)
+    index = index_tree(tmp_path)
+    assert (index.series, index.unread, index.others) == ((), (), 1)

@@ -119,3 +119,13 @@ def test_a_lossy_transfer_syntax_is_a_loss_even_if_the_header_does_not_say_so() 
     target = Dataset()
     inherit_quality(target, source)
     assert target.LossyImageCompression == "01"
+
+
+def test_no_character_set_is_claimed_that_the_source_does_not_name() -> None:
+    slices = valid_slices("MR")
+    for one in slices:
+        del one.SpecificCharacterSet
+    target = Dataset()
+    target.SpecificCharacterSet = "ISO_IR 192"  # as highdicom sets it
+    inherit(target, facts_of(slices))
+    assert "SpecificCharacterSet" not in target

@@ -13,7 +13,7 @@ from pydicom.sequence import Sequence as DicomSequence
 from pydicom.tag import BaseTag, Tag
 
 from medgen.dicom.frames import Instance
-from medgen.dicom.multiframe import ENHANCED, frames_of
+from medgen.dicom.multiframe import ENHANCED, concatenation_problems, frames_of
 from medgen.problems import Problem
 
 _SHAPE = (12, 8, 5)
@@ -263,3 +263,27 @@ def test_a_damaged_value_gives_way_to_a_sound_one() -> None:
 def raw(tag: BaseTag, kind: str, value: bytes) -> RawDataElement:
     """Return an element as it is read, its bytes not converted yet."""
     return RawDataElement(tag, kind, len(value), value, 0, False, True, True)
+
+
+@pytest.mark.parametrize(
+    ("present", "total", "complete"),
+    [
+        ((1, 2, 3), 3, True),
+        ((1, 2), 3, False),
+        ((2, 3), 3, False),
+        ((1, 3), None, False),
+        ((1, 2), None, True),
+        ((None,), 2, False),
+    ],
+)
+def test_a_concatenation_must_be_whole(
+    present: tuple[int | None, ...], total: int | None, complete: bool
+) -> None:
+    instances = []
+    for number in present:
+        header = Dataset()
+        header.ConcatenationUID = "1.2.3"
+        header.InConcatenationNumber, header.InConcatenationTotalNumber = number, total
+        instances.append(Instance(Path("none.dcm"), header))
+    problems = concatenation_problems([*instances, Instance(Path("none.dcm"), Dataset())])
+    assert [one.code for one in problems] == ([] if complete else ["E_TOO_FEW_FILES"])

@@ -115,3 +115,9 @@ def test_dcm2niix_takes_it_for_no_maker(tmp_path: Any) -> None:
     sidecar = json.loads((tmp_path / "nifti" / "volume.json").read_text())
     assert "Manufacturer" not in sidecar
     assert sidecar["Modality"] == "CT"
+
+
+def test_the_contribution_is_dated_at_one_moment_whatever_the_clock_of_the_source() -> None:
+    for zone in ("", "+0900"):
+        item = declared(zone=zone).ContributingEquipmentSequence[0]
+        assert item.ContributionDateTime == "20260304050607.891000+0000"

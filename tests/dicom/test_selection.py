@@ -1,5 +1,6 @@
 import copy
 import shutil
+import tracemalloc
 from pathlib import Path
 from typing import Any
 
@@ -176,3 +177,23 @@ def test_an_image_turned_a_little_is_no_localizer() -> None:
     headers, _ = make_slices(CT, shape=(8, 6, 5))
     headers[2].ImageOrientationPatient = [1, 0, 0, 0, 0.99939, 0.0349]  # 2 degrees
     assert len(without_localizers(frames(headers))[0]) == 5
+
+
+def test_tens_of_thousands_of_images_are_compared_by_their_orientations() -> None:
+    header = make_slices(MR, shape=(4, 4, 2))[0][0]
+    lone = copy.deepcopy(header)
+    lone.ImageOrientationPatient = [0, 1, 0, 0, 0, -1]
+    many = [*frames([header]) * 20_000, *frames([lone])]
+    tracemalloc.start()
+    try:
+        kept, notes = without_localizers(many)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert (len(kept), codes(notes)) == (20_000, ["W_LOCALIZER"])
+    assert peak < 64 << 20
+
+
+def test_a_number_that_no_series_can_have_chooses_none(tmp_path: Path) -> None:
+    make_series(tmp_path, CT, shape=(4, 4, 3))
+    assert codes(selected(tmp_path, series="9" * 5000).problems) == ["E_NO_SERIES"]

@@ -190,10 +190,100 @@ def test_stacks_that_nothing_tells_apart_stay() -> None:
 @pytest.mark.filterwarnings("ignore:Invalid value for VR TM")
 @pytest.mark.parametrize("bad", ["", "x", "25", "1200000.12345678"])
 def test_damaged_times_do_not_matter(bad: str) -> None:
-    def mark(header: Dataset, _: int, __: int) -> None:
+    def mark(header: Dataset, stack: int, index: int) -> None:
         header.AcquisitionTime = bad
+        header.ContentTime = f"1200{5 * stack + index:02d}"
 
-    frames = stacks(CT, 2, mark)
-    for frame, number in zip(frames, range(10), strict=True):
-        frame.header.ContentTime = f"1200{number:02d}"
-    assert "ContentTime" in picked(frames)[1][0].message
+    assert "ContentTime" in picked(stacks(CT, 2, mark))[1][0].message
+
+
+def made_in_any_order(header: Dataset, stack: int, index: int) -> None:
+    """Mark two stacks whose images were made in pairs, now one first and now the other."""
+    header.ContentTime = f"1200{2 * index + (stack + index // 2) % 2:02d}"
+
+
+def test_times_of_images_made_in_any_order_make_no_phases() -> None:
+    kept, problems = picked(stacks(CT, 2, made_in_any_order))
+    assert (len(kept), problems) == (10, [])  # duplicates, says the geometry
+
+
+def test_instance_numbers_confirm_times_that_take_turns() -> None:
+    def mark(header: Dataset, stack: int, index: int) -> None:
+        header.ContentTime = f"1200{2 * index + stack:02d}"
+        header.InstanceNumber = 10 * stack + index
+
+    chosen, problems = picked(stacks(CT, 2, mark), phase=2)
+    assert not problems
+    assert {one.header.InstanceNumber for one in chosen} == set(range(10, 15))
+
+    def disagree(header: Dataset, stack: int, index: int) -> None:
+        made_in_any_order(header, stack, index)
+        header.InstanceNumber = 10 * stack + index
+
+    assert len(picked(stacks(CT, 2, disagree))[0]) == 10
+
+
+def test_phases_that_lack_different_images_are_not_mixed() -> None:
+    def mark(header: Dataset, stack: int, _: int) -> None:
+        header.TemporalPositionIdentifier = stack + 1
+
+    def lost(frame: Frame) -> bool:
+        even = round(float(frame.header.ImagePositionPatient[2]) * 1000) in heights[::2]
+        return bool(frame.header.TemporalPositionIdentifier == (3 if even else 1))
+
+    frames = stacks(CT, 3, mark)
+    heights = sorted({round(float(one.header.ImagePositionPatient[2]) * 1000) for one in frames})
+    left = [frame for frame in frames if not lost(frame)]
+    assert len(left) == 10  # two images at each position
+    for phase in (1, 2, 3):
+        chosen, problems = picked(left, phase=phase)
+        assert not problems
+        assert {one.header.TemporalPositionIdentifier for one in chosen} == {phase}
+
+
+def woven(mark: Marks) -> list[Frame]:
+    """Return two stacks of which one lies in the gaps of the other."""
+    headers = make_slices(MR, shape=(4, 4, 10))[0]
+    for index, header in enumerate(headers):
+        mark(header, index % 2, index // 2)
+    return [Frame(Instance(Path("x"), header), 0, header) for header in headers]
+
+
+@pytest.mark.parametrize(
+    ("keyword", "values"),
+    [
+        ("ConvolutionKernel", ("B30f", "B70f")),
+        ("ImageType", (["ORIGINAL", "PRIMARY", "M"], ["ORIGINAL", "PRIMARY", "P"])),
+        ("ComplexImageComponent", ("MAGNITUDE", "PHASE")),
+        ("KVP", ("80", "140")),
+        ("InversionTime", ("900", "2500")),
+        ("DiffusionBValue", (0.0, 1000.0)),
+        ("ContrastBolusAgent", ("", "OMNIPAQUE")),
+        ("StackID", ("1", "2")),
+    ],
+)
+def test_stacks_in_each_others_gaps_are_told_apart(
+    keyword: str, values: tuple[object, ...]
+) -> None:
+    frames = woven(setting(keyword, *values))
+    assert [one.code for one in picked(frames)[1]] == ["E_SEVERAL_PHASES"]
+    assert keyword in picked(frames)[1][0].message
+    chosen, problems = picked(frames, phase=2)
+    assert (len(chosen), problems) == (5, [])
+    assert len({str(one.header[keyword].value) for one in chosen}) == 1
+
+
+@pytest.mark.parametrize(
+    ("keyword", "values"), [("AcquisitionNumber", (1, 2)), ("AcquisitionTime", ("1200", "1201"))]
+)
+def test_odd_slices_acquired_before_even_ones_are_one_stack(
+    keyword: str, values: tuple[object, ...]
+) -> None:
+    assert picked(woven(setting(keyword, *values)))[1] == []
+
+
+def test_halves_of_a_stack_may_differ() -> None:
+    def mark(header: Dataset, _: int, index: int) -> None:
+        header.ConvolutionKernel = "B30f" if index < 2 else "B70f"
+
+    assert picked(stacks(CT, 1, mark))[1] == []

@@ -123,6 +123,21 @@ def test_days_apart_with_dates() -> None:
     assert found == pytest.approx(70e3 / (370e6 * 2 ** (-2 * 86400 / 282276)), rel=1e-12)
 
 
+def test_the_day_must_be_stated_where_a_tracer_lasts_for_days() -> None:
+    lasting = tracer(
+        RadionuclideHalfLife="282276",
+        RadionuclideCodeSequence=DicomSequence([code("C-168A4", "SRT", "^89^Zirconium")]),
+    )
+    (reason,) = reasons(lasting)
+    assert "RadiopharmaceuticalStartDateTime (0018,1078) missing" in reason
+    stated = tracer(RadiopharmaceuticalStartDateTime="20010203091700")
+    assert factor(lasting, stated) == pytest.approx(
+        70e3 / (370e6 * 2 ** (-3600 / 282276)), rel=1e-12
+    )
+    unusable = tracer(RadiopharmaceuticalStartDateTime="20010203091700+0100")  # local to where?
+    assert len(reasons(lasting, unusable)) == 1
+
+
 def test_a_later_acquisition_does_not_move_the_reference() -> None:
     """Beds are acquired one after the other; all are corrected to the start of the scan."""
     slices = headers()

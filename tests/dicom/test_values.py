@@ -1,15 +1,19 @@
 import logging
 import math
+import threading
 import warnings
 
 import pytest
 from pydicom.dataelem import RawDataElement
 from pydicom.dataset import Dataset
 from pydicom.tag import Tag
+from pydicom.uid import CTImageStorage, MRImageStorage, SecondaryCaptureImageStorage
 
 from medgen.dicom.values import (
     class_name,
+    contradicts_class,
     items_of,
+    modality_of,
     number_of,
     numbers_of,
     quiet,
@@ -121,3 +125,53 @@ def test_quiet_ends_with_an_error() -> None:
     with pytest.raises(KeyError), quiet():
         raise KeyError
     assert not logging.getLogger("pydicom").disabled
+
+
+def test_quiet_lasts_until_the_last_thread_leaves() -> None:
+    entered, joined, left = threading.Event(), threading.Event(), threading.Event()
+    heard: list[bool] = []
+    logger = logging.getLogger("pydicom")
+
+    def first() -> None:
+        with quiet():
+            entered.set()
+            joined.wait(10)
+        left.set()
+
+    def second() -> None:
+        entered.wait(10)
+        with quiet():
+            joined.set()
+            left.wait(10)
+            heard.append(logger.disabled)
+            warnings.warn("a patient's name", UserWarning, stacklevel=1)
+
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        filters = list(warnings.filters)
+        threads = [threading.Thread(target=work) for work in (first, second)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(10)
+        assert warnings.filters == filters
+    assert (heard, caught, logger.disabled) == ([True], [], False)
+
+
+@pytest.mark.parametrize(
+    ("modality", "uid", "found", "contradicts"),
+    [
+        ("CT", CTImageStorage, "CT", False),
+        ("", CTImageStorage, "CT", False),
+        ("MR", CTImageStorage, "MR", False),
+        ("CT", MRImageStorage, "CT", True),
+        ("OT", MRImageStorage, "OT", False),
+        ("CT", SecondaryCaptureImageStorage, "CT", False),
+        ("CT", "", "CT", False),
+        ("", "", "", False),
+    ],
+)
+def test_modality_by_class(modality: str, uid: str, found: str, contradicts: bool) -> None:
+    header = Dataset()
+    header.Modality, header.SOPClassUID = modality, uid
+    assert (modality_of(header), contradicts_class(header)) == (found, contradicts)

@@ -1,11 +1,14 @@
 from pathlib import Path
 
+import numpy as np
 import pydicom
 import pytest
-from derived_sources import valid_slices
+from derived_sources import DERIVATION, source_series, valid_slices, write_answer
 from pydicom.dataset import Dataset
 
-from medgen.dicom.writing import digest_of_folder, write_folder
+from medgen.dicom.parametric_map import write_parametric_map
+from medgen.dicom.segmentation import write_segmentation
+from medgen.dicom.writing import digest_of_folder, is_own_folder, write_folder
 from medgen.problems import Refusal
 
 
@@ -89,3 +92,26 @@ def test_the_meta_information_is_written_anew(tmp_path: Path) -> None:
     assert "SourceApplicationEntityTitle" not in written.file_meta
     assert written.preamble == bytes(128)
     assert written.file_meta.MediaStorageSOPInstanceUID == written.SOPInstanceUID
+
+
+def test_whatever_is_written_is_known_again_as_our_own(tmp_path: Path) -> None:
+    source = source_series("MR", folder=tmp_path / "source")
+    write_answer(tmp_path / "ct", source)
+    labels = np.zeros(source.shape, np.uint8)
+    labels[2, 2, 2] = 1
+    how = {"source": source, "derivation": DERIVATION}
+    write_segmentation(tmp_path / "seg", labels, source.affine, names={1: "lesion"}, **how)
+    values = labels.astype(np.float32)
+    write_parametric_map(tmp_path / "map", values, source.affine, quantity="residual", **how)
+    for name in ("ct", "seg", "map"):
+        assert is_own_folder(tmp_path / name)
+    for number, file in enumerate(sorted((tmp_path / "source").iterdir())):
+        file.rename(file.with_name(f"{number:04d}.dcm"))
+    assert not is_own_folder(tmp_path / "source")
+    (tmp_path / "ct" / "0003.dcm").write_bytes(b"torn")
+    assert not is_own_folder(tmp_path / "ct")
+    (tmp_path / "map" / "notes.txt").touch()
+    assert not is_own_folder(tmp_path / "map")
+    (tmp_path / "link").symlink_to(tmp_path / "seg")
+    assert not is_own_folder(tmp_path / "link")
+    assert not is_own_folder(tmp_path / "absent")

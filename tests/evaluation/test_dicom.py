@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from dicom_corpus import CT, MR, each, make_slices, save_series, uid
+from dicom_corpus import CT, MR, PT, each, make_slices, save_series, uid
 
 from medgen.evaluation import match_paths, match_table
 from medgen.evaluation.scoring import load, score_case
 from medgen.metrics import profile_named
 from medgen.problems import ConfigurationError, Refusal
-from medgen.volumes import Volume, open_volume, write_volume
+from medgen.volumes import Volume, in_unit, open_volume, write_volume
 
 SHAPE, SPACING = (20, 20, 10), (4.0, 4.0, 6.0)
 HU = profile_named("hu")
@@ -106,3 +107,23 @@ def test_mr_is_scored_by_its_own_profile(tmp_path: Path) -> None:
     made = write(tmp_path / "a", MR, offset=1000, SeriesInstanceUID=uid("made"))
     (case,) = match_paths(made, write(tmp_path / "b", MR, offset=1001)).cases
     assert score_case(case, profile_named("mr"))[0].scores["mae"] == pytest.approx(1)
+
+
+def test_pet_in_two_units_is_scored_in_suv_or_not_at_all(tmp_path: Path) -> None:
+    pet, profile = tmp_path / "pet", profile_named("mr")
+    write(pet, PT, offset=1000)
+    suv = in_unit(open_volume(pet), "SUV")
+    write_volume(tmp_path / "p1.nii.gz", suv, dtype="float32")
+    (case,) = match_paths(tmp_path / "p1.nii.gz", pet).cases
+    sidecar = {"unit": "SUV", "output_digest": open_volume(tmp_path / "p1.nii.gz").digest}
+    (tmp_path / "p1.json").write_text(json.dumps(sidecar))
+    triplet = load(case, profile)
+    assert np.abs(triplet.reference - suv.data).max() < 1e-5 * suv.data.max()
+    assert triplet.digests["reference"] == open_volume(pet).digest
+    assert not [one for one in score_case(case, profile)[0].remarks if "sidecar" in one]
+    (tmp_path / "p1.json").write_text(json.dumps({"unit": "Bq/ml"}))
+    assert np.array_equal(load(case, profile).reference, open_volume(pet).data)
+    in_suv = write(tmp_path / "suv", PT, offset=1000, Units="GML", SUVType="BW")
+    (case,) = match_paths(tmp_path / "p1.nii.gz", in_suv).cases
+    with pytest.raises(Refusal, match=r"E_UNIT.*in Bq/ml and the reference in SUV"):
+        load(case, profile)

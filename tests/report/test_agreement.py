@@ -1,3 +1,5 @@
+import dataclasses
+
 import numpy as np
 import pytest
 
@@ -45,3 +47,9 @@ def test_errors_by_value_with_empty_bins() -> None:
 
 def test_figures_are_reproducible() -> None:
     assert error_histogram(agreement(3)) == error_histogram(agreement(3))
+
+
+def test_equal_volumes_fill_one_bin() -> None:
+    errors = agreement(1, filled=1)
+    full = dataclasses.replace(errors, density=errors.density * 1.0000000000000003)
+    assert error_histogram(full).startswith(b"\x89PNG")

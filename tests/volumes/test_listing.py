@@ -86,13 +86,21 @@ def test_series_that_share_a_folder_are_told_apart_by_a_choice(tmp_path: Path) -
 
 def test_an_answer_in_two_forms_is_one_volume(tmp_path: Path) -> None:
     make_series(tmp_path / "p1")
-    for name in ("p1.nii.gz", "p1.json"):
-        (tmp_path / name).touch()
+    (tmp_path / "p1.nii.gz").touch()
+    (tmp_path / "p1.json").write_text('{"weights_digest": "a", "output_digest": "b"}')
     assert list_volumes(tmp_path) == [Found(tmp_path / "p1.nii.gz", "p1")]
     (tmp_path / "p1.nii.gz").unlink()
     assert list_volumes(tmp_path) == [Found(tmp_path / "p1", "p1", dicom=True)]
     (tmp_path / "p1.json").unlink()
     assert list_volumes(tmp_path)[0].name.startswith("series_")
+
+
+@pytest.mark.parametrize("sidecar", ["", "[]", "{", '{"Modality": "MR"}', "[" * 100_000])
+def test_a_foreign_sidecar_does_not_name_a_folder(tmp_path: Path, sidecar: str) -> None:
+    make_series(tmp_path / "DOE^JANE")
+    (tmp_path / "DOE^JANE.json").write_text(sidecar)
+    (found,) = list_volumes(tmp_path)
+    assert found.name.startswith("series_")
 
 
 def test_unreadable_dicom_is_listed_so_that_it_is_refused_aloud(tmp_path: Path) -> None:
