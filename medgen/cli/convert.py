@@ -83,6 +83,7 @@ def convert(
         problems.append(Problem("E_USAGE", "--dicom-template needs --format dicom", advice))
     if problems:
         raise ConfigurationError(problems)
+    choice = choice_of(series, echo, phase, straighten)
 
     from medgen.cohort import (
         Options,
@@ -94,7 +95,6 @@ def convert(
     )
     from medgen.runs import choose_device, load_model
 
-    choice = choice_of(series, echo, phase, straighten)
     place = choose_device(device)
     model = load_model(run, device=place)
     if data is not None:
@@ -121,7 +121,7 @@ def convert(
                 model, cases, output, device=place, options=options, watch=watch
             )
     if as_json:
-        terminal.json(_summary(outcome))
+        terminal.json(_summary(outcome, dry_run=dry_run))
     else:
         _say(terminal, outcome, output, dry_run=dry_run)
     raise typer.Exit(int(outcome.exit_code))
@@ -208,11 +208,12 @@ def _verdict(result: Result) -> list[str]:
     return [result.case, verdict, ", ".join(codes)]
 
 
-def _summary(outcome: Outcome) -> dict[str, Any]:
+def _summary(outcome: Outcome, *, dry_run: bool) -> dict[str, Any]:
     """Return the outcome for a machine; the paths are left to the manifest's folder."""
     return {
         "cases": outcome.cases,
-        "converted": outcome.count("ok"),
+        "dry_run": dry_run,
+        "convertible" if dry_run else "converted": outcome.count("ok"),
         "kept": outcome.count("kept"),
         "failed": outcome.count("failed"),
         "interrupted": outcome.interrupted,

@@ -72,12 +72,12 @@ def evaluate(
     problems = _usage(reference, mask, data, column, mask_column, split, nan_to)
     if problems:
         raise ConfigurationError(problems)
+    choice = choice_of(series, echo, phase, straighten)
 
     from medgen.evaluation import evaluate, match_paths, match_table
     from medgen.metrics import profile_named
 
     chosen = profile_named(profile)
-    choice = choice_of(series, echo, phase, straighten)
     if data is not None:
         assert column is not None
         matched = match_table(

@@ -36,7 +36,13 @@ def inspect(
     straighten: StraightenOption = False,
     nan_to: NanToOption = None,
 ) -> None:
-    """Say what one volume is, and whether the gate lets it in; exit 4 where it does not."""
+    """Say what one volume is, and whether the gate lets it in; exit 4 where it does not.
+
+    The gate is the check that every verb puts a volume through before it uses it: it reads a file
+    or a DICOM series in physical units at its place in the patient, or refuses it with every reason
+    why. A path may pick one volume of a DICOM folder itself, as the options do: FOLDER/#echo=2, or
+    FOLDER/#series=UID,phase=1,straighten.
+    """
     choice = choice_of(series, echo, phase, straighten)
     check_nan_to(nan_to)
     from medgen.discovery.inspection import inspect as run_inspect
@@ -67,18 +73,34 @@ def _say(terminal: Terminal, facts: Facts) -> None:
         terminal.say(f"  {problem['code']}: {problem['message']}{advice}")
     syntaxes = f", {', '.join(facts['transfer_syntax'])}" if facts["transfer_syntax"] else ""
     count = f"{facts['files']} file{'s' if facts['files'] != 1 else ''}"
+    series = facts.get("series", ())
+    count += f" of {len(series)} series" if series else ""
     terminal.say(f"format: {facts['format'] or 'unknown'}, {count}{syntaxes}")
+    if not series:
+        _say_one(terminal, facts)
+    _say_series(terminal, series)
+    _say_identifying(terminal, facts["identifying"])
+
+
+def _say_one(terminal: Terminal, facts: Facts) -> None:
+    """Print what is true of one volume only."""
     terminal.say(f"modality: {facts['modality'] or 'not told'}")
+    if facts["case_id"]:
+        terminal.say(f"case id: {facts['case_id']}")
+    if making := _making(facts):
+        terminal.say(f"made: {making}")
     if facts["verdict"] == "ok":
         _say_volume(terminal, facts)
     derived = facts["derived_dicom"]
-    if facts["format"] == "DICOM":
+    if facts["frame_of_reference"] is not None and facts["format"] == "DICOM":
         terminal.say(f"frame of reference: {'yes' if facts['frame_of_reference'] else 'none'}")
     if derived is not None:
         reasons = "; ".join(problem["message"] for problem in derived["problems"])
         terminal.say("derived DICOM: " + ("possible" if derived["possible"] else f"no, {reasons}"))
-    _say_series(terminal, facts.get("series", ()))
-    _say_identifying(terminal, facts["identifying"])
+
+
+def _making(facts: Facts) -> str:
+    return " and ".join(word for word in ("synthetic", "derived") if facts[word])
 
 
 def _say_volume(terminal: Terminal, facts: Facts) -> None:
@@ -110,20 +132,29 @@ def _say_series(terminal: Terminal, series: Sequence[Facts]) -> None:
     if not series:
         return
     terminal.say()
-    columns = ["number", "modality", "files", "verdict", "problems", "give"]
+    columns = ["number", "modality", "files", "made", "verdict", "problems", "give"]
     rows = [
         [
             "" if one["number"] is None else str(one["number"]),
             one["modality"] or "other",
             one["files"],
+            _making(one),
             one["verdict"],
             ", ".join(dict.fromkeys(problem["code"] for problem in one["problems"])),
-            f"--series {one['select']}" if one["select"] else "its own folder",
+            _way_to(one),
+            one["case_id"] or "",
+            one["uid"] or "none",
         ]
         for one in series
     ]
-    terminal.table(columns, rows)
+    terminal.table([*columns, "case id", "UID"], rows)
     terminal.say()
+
+
+def _way_to(series: Facts) -> str:
+    if not series["select"]:
+        return "its own folder"
+    return "--series UID" if series["select"] == series["uid"] else f"--series {series['select']}"
 
 
 def _say_identifying(terminal: Terminal, found: Facts) -> None:

@@ -121,10 +121,15 @@ def _tell(terminal: Terminal, found: Scan) -> None:
 
 
 def _files(finding: Finding) -> str:
-    shown = [path.as_posix() for path in finding.files[:_MOST_FILES]]
-    more = len(finding.files) - len(shown)
-    places = f"  ({', '.join(shown)}{f' and {more} more' if more else ''})" if shown else ""
-    return places + "".join(f"  [cell: {cell}]" for cell in finding.cells)
+    """Return the files or, where each has one, the cells that would choose them."""
+    files = [path.as_posix() for path in finding.files]
+    places = "" if len(finding.cells) > 1 else f"  ({_first(files)})" if files else ""
+    return places + (f"  [cell: {_first(finding.cells)}]" if finding.cells else "")
+
+
+def _first(names: Sequence[str]) -> str:
+    more = len(names) - _MOST_FILES
+    return ", ".join(names[:_MOST_FILES]) + (f" and {more} more" if more > 0 else "")
 
 
 def _say_next(terminal: Terminal, summary: Mapping[str, Any]) -> None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from medgen.dicom.sending import Delivery
 
 _MOST_FILES = 3  # behind a problem
+_OWN_NAME = re.compile(r"[0-9]{4,}\.dcm")
 
 
 def send(
@@ -33,7 +35,12 @@ def send(
     ] = 30.0,
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
 ) -> None:
-    """Send DICOM files by C-STORE, as the bytes they are, and say what became of each."""
+    """Send DICOM files by C-STORE, as the bytes they are, and say what became of each.
+
+    Files that failed are named on the terminal, with their numbers. --json has the numbers alone,
+    and the names of files called 0001.dcm and the like, since others may name patients. Files are
+    numbered from 1 by name, those of a folder before those of its folders.
+    """
     from medgen.dicom.association import receiver_of
     from medgen.dicom.sending import send as send_files
 
@@ -46,12 +53,13 @@ def send(
             timeout=timeout,
             on_file=lambda done, total: bar.set(done, total=total),
         )
+    numbers = delivery.numbers()
     for problem, paths in _alike(delivery.failed).items():
-        terminal.alert(f"medgen: {problem!s}{_named(paths, folder)}")
+        terminal.alert(f"medgen: {problem!s}{_named(paths, folder, numbers)}")
         fields = problem.as_json() | {"files": len(paths)}
         terminal.journal.write("problem", fields, level="error")
     if as_json:
-        terminal.json(_as_json(delivery, folder))
+        terminal.json(_as_json(delivery, numbers))
     else:
         _say(terminal, delivery, to)
     terminal.event(
@@ -72,7 +80,7 @@ def _say(terminal: Terminal, delivery: Delivery, to: str) -> None:
     terminal.say(f"stored {delivery.stored} of {_files(delivery.files)} at {to}")
 
 
-def _as_json(delivery: Delivery, folder: Path) -> dict[str, object]:
+def _as_json(delivery: Delivery, numbers: Mapping[Path, int]) -> dict[str, object]:
     return {
         "files": delivery.files,
         "stored": delivery.stored,
@@ -80,9 +88,15 @@ def _as_json(delivery: Delivery, folder: Path) -> dict[str, object]:
         "others": delivery.others,
         "associations": delivery.associations,
         "failed": [
-            {"file": _below(path, folder), **problem.as_json()} for path, problem in delivery.failed
+            {"file": numbers[path], **_harmless(path), **problem.as_json()}
+            for path, problem in delivery.failed
         ],
     }
+
+
+def _harmless(path: Path) -> dict[str, str]:
+    """Return the name of a file that is called as medgen calls its own, else nothing."""
+    return {"name": path.name} if _OWN_NAME.fullmatch(path.name) else {}
 
 
 def _alike(failed: Iterable[tuple[Path, Problem]]) -> dict[Problem, list[Path]]:
@@ -93,9 +107,9 @@ def _alike(failed: Iterable[tuple[Path, Problem]]) -> dict[Problem, list[Path]]:
     return groups
 
 
-def _named(paths: list[Path], folder: Path) -> str:
-    """Return a problem's files, on the terminal only: paths name patients."""
-    shown = ", ".join(_below(path, folder) for path in paths[:_MOST_FILES])
+def _named(paths: list[Path], folder: Path, numbers: Mapping[Path, int]) -> str:
+    """Return a problem's files, by number and on the terminal by path: paths name patients."""
+    shown = ", ".join(f"{numbers[path]}: {_below(path, folder)}" for path in paths[:_MOST_FILES])
     more = len(paths) - _MOST_FILES
     return f"  ({shown}{f' and {more} more' if more > 0 else ''})"
 

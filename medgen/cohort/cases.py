@@ -12,6 +12,7 @@ from medgen.cohort.manifest import FILE_NAME
 from medgen.conversion import sidecar_of
 from medgen.data.table import CASE_ID, Row, read_table
 from medgen.dicom import Choice, split_choice
+from medgen.dicom.index import SUFFIXES as DICOM_SUFFIXES
 from medgen.problems import ConfigurationError, NothingFound, Problem
 from medgen.runs import Model
 from medgen.volumes import SUFFIXES, list_volumes, volume_name, with_choice
@@ -69,8 +70,7 @@ def cases_of_input(
         message = f"this run reads {len(columns)} volumes per case ({', '.join(columns)})"
         advice = "give a table with these columns by --data instead of --input"
         raise ConfigurationError(Problem("E_SEVERAL_SOURCES", message, advice))
-    earlier = output if output is not None and output.resolve() != path.resolve() else None
-    files = list_volumes(path, choice, but_in=earlier)
+    files = list_volumes(path, choice, but_in=output)
     if not files:
         message = "the input folder holds no volume"
         advice = f"known are {', '.join(SUFFIXES)} directly inside it, and DICOM at any depth"
@@ -149,6 +149,9 @@ def place(
     Raises:
         ConfigurationError: one file for several cases, an unusable name, or an input's own path.
     """
+    if output.suffix.lower() in DICOM_SUFFIXES and not output.is_dir():
+        message = "--output is named like one DICOM file, and an answer is a series of many"
+        raise ConfigurationError(Problem("E_OUTPUT", message, "give a folder as --output"))
     if not is_file_name(output):
         jobs = [_job(case, output, formats) for case in cases]
     elif "dicom" in formats:

@@ -18,12 +18,20 @@ from medgen.cohort.planning import plan
 from medgen.cohort.worker import Worker, check_derivable, open_case
 from medgen.conversion import Converter, Provenance, sidecar_of, template_doubts
 from medgen.files import locked, remove_leftovers, sha256_of_json, writable
-from medgen.problems import ConfigurationError, Problem
+from medgen.problems import ConfigurationError, Problem, Refusal
 from medgen.runs import Model, choose_precision
 from medgen.volumes import Volume, open_volume
 
 DEFAULTS = Options()
 UNWATCHED = Watch()
+_ONE_OF_SEVERAL = (
+    "--dicom-template 'FOLDER/#series=UID' names one; `medgen inspect FOLDER` lists them"
+)
+_TEMPLATE_ADVICE = {
+    "E_MISSING_FILE": "check its path: it is the folder of the series, or a file of it",
+    "E_SEVERAL_SERIES": _ONE_OF_SEVERAL,
+    "E_NO_SERIES": f"name a series that is there: {_ONE_OF_SEVERAL}",
+}
 
 
 def convert_cohort(
@@ -119,7 +127,7 @@ def open_template(options: Options, cases: Sequence[Case]) -> Volume | None:
 
     Raises:
         ConfigurationError: E_DICOM_TEMPLATE where several cases would get one patient's identity.
-        Refusal: the gate's, where the series cannot be read.
+        Refusal: the gate's, where the series is missing, not the only one, or cannot be read.
     """
     if options.template is None:
         return None
@@ -127,7 +135,17 @@ def open_template(options: Options, cases: Sequence[Case]) -> Volume | None:
         message = f"--dicom-template names one series, and there are {len(cases)} cases"
         advice = "convert one volume at a time, each with its own series"
         raise ConfigurationError(Problem("E_DICOM_TEMPLATE", message, advice))
-    volume = open_volume(options.template)
+    try:
+        volume = open_volume(options.template)
+    except Refusal as error:
+        raise Refusal(
+            replace(
+                problem,
+                message=f"--dicom-template: {problem.message}",
+                advice=_TEMPLATE_ADVICE.get(problem.code, problem.advice),
+            )
+            for problem in error.problems
+        ) from None
     if volume.series is None:
         message = "--dicom-template names no DICOM series"
         advice = "give the folder of the series that the source was converted from"

@@ -37,6 +37,16 @@ def origin_of(volumes: Mapping[str, Volume], template: SeriesFacts | None) -> Se
     return template if template is not None else first.series
 
 
+def others_of(
+    volumes: Mapping[str, Volume], template: SeriesFacts | None
+) -> tuple[SeriesFacts, ...]:
+    """Return the series of all sources but the first; none where a template stands for them."""
+    if template is not None:
+        return ()
+    _, *others = volumes.values()
+    return tuple(volume.series for volume in others if volume.series is not None)
+
+
 def derived_problems(
     volumes: Mapping[str, Volume], answer: Answer, *, unit: str, template: SeriesFacts | None
 ) -> list[Problem]:
@@ -53,7 +63,8 @@ def derived_problems(
         message = f"an image in {unit!r} has no place in DICOM"
         advice = "the units are HU, Bq/ml, SUV and arbitrary; or leave dicom out"
         return [Problem("E_DICOM_TARGET", message, advice)]
-    problems = list(check_derivable(origin, unit_or_kind=form))
+    others = others_of(volumes, template)
+    problems = list(check_derivable(origin, unit_or_kind=form, others=others))
     source = next(iter(volumes.values()))
     series = [volume.series for volume in volumes.values() if volume.series is not None]
     if any(differ(origin, one, _PATIENT) for one in series if template is None):
@@ -63,7 +74,9 @@ def derived_problems(
         message = "--dicom-template names another patient, study or frame than the source's own"
         advice = "leave the template out: the source is DICOM and says whose it is"
         problems.append(Problem("E_DICOM_TEMPLATE", message, advice))
-    if template is not None and not _same_place(source.grid, Grid(template.shape, template.affine)):
+    if template is not None and not source.grid.same_voxels_as(
+        Grid(template.shape, template.affine), SAME_PLACE_MM
+    ):
         message = "the source does not lie on the grid of the series that --dicom-template names"
         advice = "name the series that this volume was converted from"
         problems.append(Problem("E_DICOM_GRID", message, advice))
@@ -128,13 +141,14 @@ def write_dicom(
     origin = origin_of(volumes, template)
     if origin is None:
         raise Refusal(Problem("E_DICOM_SOURCE", "the source is no DICOM series", "see convert"))
+    others = others_of(volumes, template)
     volume, facts = converted.volume, converted.facts
     derivation = Derivation(
         model=provenance.method,
         version=medgen.__version__,
         weights_digest=provenance.weights_digest,
         settings_digest=provenance.settings_digest,
-        description=f"computed from {origin.modality or 'images'} by {provenance.method}",
+        description=f"computed from {_named(origin, *others)} by {provenance.method}",
         moment=datetime.now().astimezone(),
     )
     if volume.unit == UNIT_OF_LABELS:
@@ -150,6 +164,7 @@ def write_dicom(
             names=names,
             source=origin,
             derivation=derivation,
+            others=others,
         )
     if facts.get("kind") == "anomaly":
         from medgen.dicom.parametric_map import write_parametric_map
@@ -161,6 +176,7 @@ def write_dicom(
             quantity=str(facts["answer"]),
             source=origin,
             derivation=derivation,
+            others=others,
         )
     from medgen.dicom.images import write_image_series
 
@@ -171,7 +187,14 @@ def write_dicom(
         unit=_spelled(volume.unit) or volume.unit,
         source=origin,
         derivation=derivation,
+        others=others,
     )
+
+
+def _named(*series: SeriesFacts) -> str:
+    """Return what an answer was computed from, such as "MR, MR and CT"."""
+    *most, last = (one.modality or "images" for one in series)
+    return f"{', '.join(most)} and {last}" if most else last
 
 
 def _form(answer: Answer, unit: str) -> str | None:
@@ -184,11 +207,3 @@ def _spelled(unit: str) -> str | None:
     """Return a unit as medgen.dicom spells it, whatever the configuration's case."""
     known = {one.casefold(): one for one in ("HU", "Bq/ml", "SUV", ARBITRARY)}
     return known.get(unit.casefold())
-
-
-def _same_place(first: Grid, second: Grid) -> bool:
-    """Tell whether two grids are the same voxels, in whatever order and direction of axes."""
-    if sorted(first.shape) != sorted(second.shape):
-        return False
-    gaps = np.linalg.norm(first.corners()[:, None] - second.corners()[None], axis=2)
-    return bool(gaps.min(axis=1).max() <= SAME_PLACE_MM)

@@ -27,6 +27,7 @@ from medgen.data.classes import Classes
 from medgen.data.frame import Frame, crop_box, crop_grid, frame_of
 from medgen.data.intensity import Codec, unit_of
 from medgen.data.masks import RIM_MM, Mask, with_rim, within
+from medgen.data.modality import check_modality
 from medgen.data.pairing import check_frames_of_reference
 from medgen.data.prepared import PreparedCase, PreparedSource
 from medgen.problems import Problem, Refusal
@@ -111,13 +112,16 @@ class Preprocessing:
         """Return the volumes in the units that their scales promise.
 
         Raises:
-            Refusal: E_UNIT where a file's own header says otherwise, E_SUV; of every column.
+            Refusal: E_MODALITY or E_UNIT where a file's own header contradicts the column's name or
+                scale, E_SUV; of every column.
         """
         found: dict[str, Volume] = {}
         problems: list[Problem] = []
         for column, volume in volumes.items():
             scale = self.intensity.get(column)
             try:
+                if scale is not None:
+                    check_modality(column, volume)
                 found[column] = in_unit(volume, unit_of(scale)) if scale is not None else volume
             except Refusal as error:
                 problems += error.at(column=column).problems

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
 from medgen.dicom.frames import ARBITRARY, BECQUEREL, HU, SUV, SeriesFacts
 from medgen.dicom.pet import pet_problems
+from medgen.dicom.validity import is_sound
 from medgen.dicom.values import quiet, text_of, texts_of, value_of
 from medgen.problems import Problem
 
@@ -25,7 +25,8 @@ _OF_ONE = {
     "series": ("SeriesInstanceUID",),
     "frames of reference": ("FrameOfReferenceUID",),
 }
-_UID = re.compile(r"[0-9.]{1,64}")  # PS3.5 9.1; leading zeros are wrong, common and harmless
+_PET_KEEPS = ("SeriesDate", "SeriesTime", "CountsSource", "DecayCorrection")
+"""What a PET image must have and only its source knows (PS3.3 C.8.9.1)."""
 _UNDECODABLE = "\N{REPLACEMENT CHARACTER}"
 _LARGEST_FILE = 0xFFFFFFFE  # bytes of one value, PS3.5 7.1.1
 
@@ -57,20 +58,25 @@ class WrittenSeries:
 
 
 @quiet()
-def check_derivable(source: SeriesFacts, *, unit_or_kind: str) -> list[Problem]:
+def check_derivable(
+    source: SeriesFacts, *, unit_or_kind: str, others: Sequence[SeriesFacts] = ()
+) -> list[Problem]:
     """Return all that keeps an answer from being written as a series derived from this source.
 
     To be asked before anything is computed. `unit_or_kind` is the answer's unit (HU, Bq/ml, SUV or
     arbitrary) for images, "labels" or "map". Codes: E_NO_IDENTITY where the source does not say
-    which patient, study, series, file or frame of reference it is, E_DICOM_TARGET where the answer
-    has no place in DICOM or the source lacks what the answer's object needs. Raises ValueError for
-    an unknown unit or kind.
+    which patient, study, series, file or frame of reference it is, or says it in a form that no
+    valid file can hold; where one of the `others`, which the answer was computed from besides,
+    cannot be referred to; E_DICOM_TARGET where the answer has no place in DICOM or the source lacks
+    what the answer's object needs. Raises ValueError for an unknown unit or kind.
     """
     if unit_or_kind not in KINDS:
         raise ValueError(f"{unit_or_kind!r} is none of {', '.join(KINDS)}")
     problems = list(source.identity) or _identity_problems(source)
+    problems += _form_problems(source)
+    problems += _reference_problems(others)
     if unit_or_kind in (BECQUEREL, SUV):
-        problems += pet_problems(source)
+        problems += pet_problems(source) or _pet_form_problems(source)
     elif unit_or_kind == ARBITRARY and source.modality == "PT":
         message = "an answer without a unit, made of PET, is no PET; it would be written as MR"
         advice = f"give the answer's column its unit (Bq/ml or SUV), or {_TO_NIFTI}"
@@ -92,14 +98,11 @@ def differ(first: SeriesFacts, second: SeriesFacts, keywords: Iterable[str]) -> 
 def _identity_problems(source: SeriesFacts) -> list[Problem]:
     """Return what the derived series could not inherit, or not point to."""
     headers = {id(frame.instance): frame.instance.header for frame in source.frames}.values()
-    problems = []
-    for keyword in _IDENTIFIERS:
-        sound = sum(_is_uid(text_of(header, keyword)) for header in headers)
-        if sound < len(headers):
-            message = f"{len(headers) - sound} of {len(headers)} source files have no {keyword}"
-            problems.append(_no_identity(message))
-    if not _is_uid(source.frame_of_reference):
+    problems = _blank_identifiers(source)
+    if not source.frame_of_reference.strip():
         problems.append(_no_identity("the source has no FrameOfReferenceUID"))
+    elif any(not is_sound(header, "FrameOfReferenceUID") for header in headers):
+        problems.append(_no_identity(_invalid("FrameOfReferenceUID")))
     for what, keywords in _OF_ONE.items():
         for keyword in keywords:
             count = len({texts_of(header, keyword) for header in headers})
@@ -113,8 +116,55 @@ def _identity_problems(source: SeriesFacts) -> list[Problem]:
     return problems
 
 
-def _is_uid(text: str) -> bool:
-    return _UID.fullmatch(text) is not None
+def _blank_identifiers(source: SeriesFacts) -> list[Problem]:
+    headers = {id(frame.instance): frame.instance.header for frame in source.frames}.values()
+    problems = []
+    for keyword in _IDENTIFIERS:
+        sound = sum(
+            bool(text_of(header, keyword)) and is_sound(header, keyword) for header in headers
+        )
+        if sound < len(headers):
+            message = f"{len(headers) - sound} of {len(headers)} source files have no {keyword}"
+            problems.append(_no_identity(message))
+    return problems
+
+
+def _form_problems(source: SeriesFacts) -> list[Problem]:
+    """Return which of patient and study could only be written in another form, or not at all.
+
+    An identity is never cut to fit: the answer would be somebody else's, or nobody's.
+    """
+    headers = {id(frame.instance): frame.instance.header for frame in source.frames}.values()
+    bad = [
+        keyword
+        for keyword in ("PatientID", "PatientName")
+        if any(not is_sound(header, keyword) for header in headers)
+    ]
+    return [_no_identity(_invalid(keyword)) for keyword in bad]
+
+
+def _reference_problems(others: Iterable[SeriesFacts]) -> list[Problem]:
+    """Return why a file could not say which further series it was made of."""
+    found = []
+    for one in others:
+        for problem in _blank_identifiers(one):
+            message = f"a further source cannot be referred to: {problem.message}"
+            found.append(_no_identity(message))
+    return list(dict.fromkeys(found))
+
+
+def _pet_form_problems(source: SeriesFacts) -> list[Problem]:
+    header = source.frames[0].header
+    bad = [keyword for keyword in _PET_KEEPS if not is_sound(header, keyword)]
+    if not bad:
+        return []
+    message = f"the PET source's {', '.join(bad)} cannot be written in valid form"
+    advice = f"{_TO_NIFTI}, or export the source again"
+    return [Problem("E_DICOM_TARGET", message, advice)]
+
+
+def _invalid(keyword: str) -> str:
+    return f"the source's {keyword} is of a form or length that no valid DICOM file can hold"
 
 
 def _no_identity(message: str) -> Problem:

@@ -22,7 +22,7 @@ from medgen.dicom.identifiers import hashed_uid
 from medgen.dicom.inherited import inherit, inherit_quality
 from medgen.dicom.placement import Placement, Plane, corners_of
 from medgen.dicom.provenance import declare
-from medgen.dicom.references import code, referenced_series, source_images
+from medgen.dicom.references import code, common_references, series_uids, source_images
 from medgen.dicom.values import value_of
 from medgen.dicom.writing import SAME_PLACE_MM
 
@@ -76,6 +76,7 @@ def finish(
     source: SeriesFacts,
     placement: Placement,
     derivation: Derivation,
+    others: Sequence[SeriesFacts],
     *,
     title: str,
     offset: int,
@@ -94,13 +95,17 @@ def finish(
         *("series", series, derivation.weights_digest, derivation.settings_digest),
         *(derivation.model, derivation.version, derivation.moment.isoformat()),
         *content,
+        *series_uids(others),
     )
     target.SOPInstanceUID = hashed_uid("instance", target.SeriesInstanceUID, 0)
     dimensions = hashed_uid("dimensions", target.SeriesInstanceUID)
     for item in (*target.DimensionOrganizationSequence, *target.DimensionIndexSequence):
         item.DimensionOrganizationUID = dimensions
     target.SourceImageSequence = source_images(source.frames, preserved=placement.preserved)
-    target.ReferencedSeriesSequence = referenced_series(source)
+    for keyword, items in common_references(source, others).items():
+        setattr(target, keyword, items)
+    if codes:
+        target.DerivationCodeSequence = codes
     _refer_frames(target, placement, codes)
 
 

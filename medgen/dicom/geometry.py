@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +19,7 @@ TILT_DEGREES, TILT_MM = 0.1, 0.05
 WIDEST_GAP = 3.0  # usual gaps; where one is wider, a part of the series is missing
 _EXPORT = "export the whole series again from its origin"
 _STRAIGHTEN = "give --straighten to resample it"
+_MEND = "mend the files that cannot be read first: their slices may be the missing ones"
 
 Positions = NDArray[np.float64]
 
@@ -48,17 +49,23 @@ class Arrangement:
         """Tell whether the voxels lie on the affine's grid as they are, at right angles."""
         return not (_tilt_problems(self.along_mm, self.shear) or _gap_problems(self.along_mm))
 
+    @property
+    def tolerance_mm(self) -> float:
+        """Return how far from its place on an even grid a slice may lie and still be there."""
+        return _tolerance(self.along_mm)
+
 
 def arrange(
-    frames: Sequence[Frame], *, straighten: bool = False
+    frames: Sequence[Frame], *, straighten: bool = False, incomplete: bool = False
 ) -> tuple[Arrangement | None, list[Problem]]:
     """Return frames as one grid, or all the problems that keep them from being one.
 
     `straighten` tolerates tilt and uneven gaps of up to three times the usual one, which are then
-    to be resampled. Tolerances: gaps within 0.05 mm (at most a quarter) or 1 % of the usual gap,
-    whichever is larger, and slices as near to evenly spaced places; direction cosines within 1e-3;
-    the same place below 0.01 mm. Slices are tilted where they drift by over 0.1 degrees and by
-    over 0.05 mm in all.
+    to be resampled. `incomplete` says that files of the series could not be read, so that gaps are
+    to be mended with them. Tolerances: gaps within 0.05 mm (at most a quarter) or 1 % of the usual
+    gap, whichever is larger, and slices as near to evenly spaced places; direction cosines within
+    1e-3; the same place below 0.01 mm. Slices are tilted where they drift by over 0.1 degrees and
+    by over 0.05 mm in all.
 
     Problems: E_NO_POSITION, E_SLICE_SHAPE, E_BAD_SPACING, E_ORIENTATION, E_DUPLICATE_SLICE,
     E_GANTRY_TILT, E_NONUNIFORM_SPACING, E_FRAME_OF_REFERENCE, E_MIXED_PATIENTS, E_TOO_FEW_SLICES.
@@ -70,7 +77,7 @@ def arrange(
     if planes.positions is None or planes.axes is None:
         return None, problems
     order, along, across = _sorted(planes.positions, planes.axes)
-    problems += _stack_problems(along, across, straighten=straighten)
+    problems += _stack_problems(along, across, straighten=straighten, incomplete=incomplete)
     if problems or planes.spacing is None:
         return None, problems
     shear = across[-1] / along[-1]
@@ -119,7 +126,9 @@ def _sorted(
     return order, offsets @ axes[:, 2], offsets @ axes[:, :2]
 
 
-def _stack_problems(along: Positions, across: Positions, *, straighten: bool) -> list[Problem]:
+def _stack_problems(
+    along: Positions, across: Positions, *, straighten: bool, incomplete: bool
+) -> list[Problem]:
     """Return what is wrong with the places of slices in the order of the normal."""
     if len(along) < 2:
         return []
@@ -136,34 +145,64 @@ def _stack_problems(along: Positions, across: Positions, *, straighten: bool) ->
     if len(along) < 2:
         return problems
     shear = across[-1] / along[-1]
-    tilt = _tilt_problems(along, shear)
-    gaps = _gap_problems(along)
     widest = float(np.diff(along).max() / _usual(np.diff(along)))
-    if straighten and widest <= WIDEST_GAP + GAP_SHARE:
-        gaps = []
+    fillable = widest <= WIDEST_GAP + GAP_SHARE
     stray = float(np.linalg.norm(across - along[:, None] * shear, axis=1).max())
-    if stray > _tolerance(along):
+    in_line = stray <= _tolerance(along)
+    # What resampling would not mend is not offered it.
+    mendable = fillable and in_line
+    tilt = _tilt_problems(along, shear, advice=_STRAIGHTEN if mendable else _EXPORT)
+    gap_advice = f"{_EXPORT}, or {_STRAIGHTEN}" if mendable else _EXPORT
+    gaps = _gap_problems(along, advice=_MEND if incomplete else gap_advice)
+    if straighten:
+        tilt, gaps = [], [] if fillable else [_unfilled(gap, widest) for gap in gaps]
+    if not in_line:
         message = (
             f"slices leave the straight line from first to last by up to {stray:.3g} mm, "
             f"over {_tolerance(along):.3g} mm"
         )
+        message += ", which --straighten does not mend" if straighten else ""
         gaps = [*gaps, Problem("E_NONUNIFORM_SPACING", message, _EXPORT)]
-    return [*problems, *([] if straighten else tilt), *gaps]
+    return [*problems, *tilt, *gaps]
 
 
-def _tilt_problems(along: Positions, shear: NDArray[np.float64]) -> list[Problem]:
-    slope = float(np.linalg.norm(shear))
-    degrees, drift = float(np.rad2deg(np.arctan(slope))), slope * float(along[-1])
+def _unfilled(gap: Problem, widest: float) -> Problem:
+    """Return the problem of gaps, saying why they are one though slices may be resampled."""
+    message = (
+        f"{gap.message}; --straighten does not fill gaps of more than {WIDEST_GAP - 1:g} slices, "
+        f"and the widest is {widest:.3g} times the usual one"
+    )
+    return replace(gap, message=message)
+
+
+def tilt_degrees(shear: NDArray[np.float64]) -> float:
+    """Return the angle between the stack of slices and their normal."""
+    return float(np.rad2deg(np.arctan(np.linalg.norm(shear))))
+
+
+def _tilt_problems(
+    along: Positions, shear: NDArray[np.float64], *, advice: str = _STRAIGHTEN
+) -> list[Problem]:
+    degrees, drift = tilt_degrees(shear), float(np.linalg.norm(shear)) * float(along[-1])
     if degrees <= TILT_DEGREES or drift <= TILT_MM:
         return []
     message = (
         f"the slices are tilted by {degrees:.3g} degrees against their stack: they drift by "
         f"{drift:.3g} mm from first to last"
     )
-    return [Problem("E_GANTRY_TILT", message, _STRAIGHTEN)]
+    return [Problem("E_GANTRY_TILT", message, advice)]
 
 
-def _gap_problems(along: Positions) -> list[Problem]:
+def missing_slices(along: Positions) -> int:
+    """Return how many slices are missing, where all gaps are whole multiples of the usual one."""
+    gaps = np.diff(along)
+    ratios = gaps / _usual(gaps)
+    if np.abs(ratios - np.rint(ratios)).max() > GAP_SHARE:
+        return 0
+    return int(np.rint(ratios - 1).clip(0).sum())
+
+
+def _gap_problems(along: Positions, *, advice: str = _EXPORT) -> list[Problem]:
     gaps = np.diff(along)
     usual, tolerance = _usual(gaps), _tolerance(along)
     even = np.linspace(0, along[-1], len(along))
@@ -171,14 +210,12 @@ def _gap_problems(along: Positions) -> list[Problem]:
     if np.abs(gaps - usual).max() <= tolerance and stray <= tolerance:
         return []
     message = f"slice gaps run from {gaps.min():.4g} to {gaps.max():.4g} mm, usually {usual:.4g} mm"
-    missing = int(np.rint(gaps / usual - 1).clip(0).sum())
-    if missing and np.abs(gaps / usual - np.rint(gaps / usual)).max() <= GAP_SHARE:
-        message += f", as if {missing} slices were missing"
+    missing = missing_slices(along)
+    if missing:
+        message += f", as if {missing} {'slice was' if missing == 1 else 'slices were'} missing"
     elif np.abs(gaps - usual).max() <= tolerance:
         message += f": slices stray by {stray:.3g} mm from even places, over {tolerance:.3g} mm"
-    if gaps.max() > (WIDEST_GAP + GAP_SHARE) * usual:
-        return [Problem("E_NONUNIFORM_SPACING", message, _EXPORT)]
-    return [Problem("E_NONUNIFORM_SPACING", message, f"{_EXPORT}, or {_STRAIGHTEN}")]
+    return [Problem("E_NONUNIFORM_SPACING", message, advice)]
 
 
 def _usual(gaps: Positions) -> float:

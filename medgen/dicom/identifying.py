@@ -1,5 +1,9 @@
 """What identifies a person, a place or a moment in a header: the attributes of PS3.15 Table E.1-1.
 
+The table names whole sequences too, to be removed with all they hold. Of that, only texts,
+identifiers and pictures count here, which may be someone's own; flags, numbers, classes and codes
+for purposes or procedures are the same for everybody.
+
 It is shown on request only. medgen does not claim to remove it, and what it finds is not all that
 identifies: names are burned into pictures, and a head scan shows a face.
 """
@@ -14,12 +18,22 @@ from pydicom.datadict import keyword_for_tag
 from pydicom.dataset import Dataset
 from pydicom.tag import BaseTag
 
-from medgen.dicom.profile import NAMES_AND_MOMENTS, NEWER, OVERLAYS_AND_CURVES, UIDS, WORDS
+from medgen.dicom.profile import (
+    CODE_VALUES,
+    CODES,
+    COMMON_VALUES,
+    NAMES_AND_MOMENTS,
+    NEWER,
+    OVERLAYS_AND_CURVES,
+    UIDS,
+    WORDS,
+)
 from medgen.dicom.values import quiet
 
 _LONGEST = 80
 _DEEPEST = 16
 _BULK = ("OB", "OW", "OD", "OF", "OL", "OV", "UN")
+_CODE_SEQUENCE = "CodeSequence"
 
 
 @dataclass(frozen=True)
@@ -52,7 +66,7 @@ def identification(headers: Iterable[Dataset]) -> Identification:
         parts = [header, *([header.file_meta] if hasattr(header, "file_meta") else [])]
         with quiet():
             for part in parts:
-                for name, value in _walk(part, "", private, 0):
+                for name, value in _walk(part, (), False, private):
                     found.add(name)
                     values.setdefault(name, {})[value] = None
         for name in found:
@@ -62,11 +76,12 @@ def identification(headers: Iterable[Dataset]) -> Identification:
 
 
 def _walk(
-    header: Dataset, above: str, private: set[BaseTag], depth: int
+    header: Dataset, above: tuple[str, ...], listed: bool, private: set[BaseTag]
 ) -> Iterator[tuple[str, str]]:
     """Yield name and value of every identifying attribute, also of those within sequences.
 
-    A sequence that identifies as a whole is opened like any other, and everything in it counts.
+    `above` are the sequences that hold the header, and `listed` says that one of them stands in
+    the table, so that more in it counts.
     """
     for tag in list(header.keys()):
         if tag.is_private:
@@ -74,21 +89,28 @@ def _walk(
                 private.add(tag)
             continue
         keyword = keyword_for_tag(tag)
-        name = f"{above}{keyword or str(tag)}"
-        whole = above.endswith("!.") or identifies(tag, keyword, _vr(header, tag))
+        names = (*above, keyword or str(tag))
+        representation = _vr(header, tag)
         value = _value(header, tag)
         if value is None or value == "":
             continue
-        if _vr(header, tag) == "SQ":
-            if depth < _DEEPEST:
-                inner = f"{name}!." if whole else f"{name}."
-                for item in value:
-                    yield from (
-                        (found.replace("!", ""), text)
-                        for found, text in _walk(item, inner, private, depth + 1)
-                    )
-        elif whole:
-            yield name.replace("!", ""), _shown(value, _vr(header, tag))
+        own = identifies(tag, keyword, representation)
+        if representation == "SQ":
+            for item in value if len(names) <= _DEEPEST else ():
+                yield from _walk(item, names, listed or own, private)
+        elif own or (listed and _counts_within(above[-1], keyword, representation)):
+            yield ".".join(names), _shown(value, representation)
+
+
+def _counts_within(sequence: str, keyword: str, representation: str) -> bool:
+    """Tell whether an attribute counts because it lies in, or below, a sequence of the table.
+
+    A code does where the table names its own sequence: it then stands for a person, a place or what
+    is known of a patient. Others say what a reference is for, or which procedure was done.
+    """
+    if keyword in CODES:
+        return keyword in CODE_VALUES and sequence in WORDS and _CODE_SEQUENCE in sequence
+    return representation not in COMMON_VALUES
 
 
 def identifies(tag: BaseTag, keyword: str, representation: str) -> bool:

@@ -7,7 +7,7 @@ planning system takes them.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +31,13 @@ from medgen.dicom.quantising import (
     store_arbitrary,
     store_hu,
 )
-from medgen.dicom.references import encoded, keep_encoded, referenced_series, source_images
+from medgen.dicom.references import (
+    common_references,
+    encoded,
+    keep_encoded,
+    series_uids,
+    source_images,
+)
 from medgen.dicom.values import quiet, value_of
 from medgen.dicom.writing import is_in_place, stored_plane, write_folder
 from medgen.problems import Refusal
@@ -48,17 +54,20 @@ def write_image_series(
     unit: str,
     source: SeriesFacts,
     derivation: Derivation,
+    others: Sequence[SeriesFacts] = (),
 ) -> WrittenSeries:
     """Write an answer as a new series in its source's study and frame of reference.
 
     `data` (X, Y, Z) with its RAS `affine` may have the source's axes in any order and direction.
-    `unit` decides the object: HU a CT Image, Bq/ml or SUV a PET Image, arbitrary an MR Image. The
-    folder is whole and verified or absent. Raises Refusal E_NO_IDENTITY, E_DICOM_TARGET,
+    `unit` decides the object: HU a CT Image, Bq/ml or SUV a PET Image, arbitrary an MR Image.
+    Images are numbered, and files named, in the order in which the source's are numbered. `others`
+    are further series that the answer was computed from, to be referred to. The folder is whole
+    and verified or absent. Raises Refusal E_NO_IDENTITY, E_DICOM_TARGET,
     E_DICOM_GRID, E_NONFINITE, E_UNWRITABLE, E_READ_BACK; ValueError for another unit.
     """
     if unit not in UNITS:
         raise ValueError(f"{unit!r} is none of {', '.join(UNITS)}")
-    problems = check_derivable(source, unit_or_kind=unit)
+    problems = check_derivable(source, unit_or_kind=unit, others=others)
     if problems:
         raise Refusal(problems)
     placement = place(data.shape, affine, source)
@@ -67,20 +76,28 @@ def write_image_series(
     stored = store(placement.arrange(data))
 
     def is_right(index: int, dataset: Dataset) -> bool:
+        at = placement.order[index]
         pixels = stored_plane(dataset, stored.values.dtype)
         return (
-            np.array_equal(pixels, stored.values[:, :, index])
-            and is_in_place(dataset, placement.planes[index])
-            and _has_scale(dataset, stored, index)
+            np.array_equal(pixels, stored.values[:, :, at])
+            and is_in_place(dataset, placement.planes[at])
+            and _has_scale(dataset, stored, at)
         )
 
-    series = _series(source, derivation, unit=unit, stored=stored)
+    series = _series(source, derivation, others, unit=unit, stored=stored)
     datasets = _instances(series, placement, source, stored, unit)
     digest, names = write_folder(folder, datasets, is_right)
     return WrittenSeries(digest, stored.clipped, names)
 
 
-def _series(source: SeriesFacts, derivation: Derivation, *, unit: str, stored: Stored) -> Dataset:
+def _series(
+    source: SeriesFacts,
+    derivation: Derivation,
+    others: Sequence[SeriesFacts],
+    *,
+    unit: str,
+    stored: Stored,
+) -> Dataset:
     """Return what all images of the new series share."""
     series = Dataset()
     inherit(series, source)
@@ -95,6 +112,8 @@ def _series(source: SeriesFacts, derivation: Derivation, *, unit: str, stored: S
         series.DerivationCodeSequence = codes
     describe(series, source, unit)
     _describe_pixels(series, stored)
+    for keyword, items in common_references(source, others).items():
+        series[keyword] = encoded(keyword, items)
     series.SeriesInstanceUID = hashed_uid(
         "series",
         str(value_of(source.frames[0].header, "SeriesInstanceUID")),
@@ -102,6 +121,7 @@ def _series(source: SeriesFacts, derivation: Derivation, *, unit: str, stored: S
         *(derivation.model, derivation.version, derivation.moment.isoformat()),
         hashlib.sha256(stored.values.tobytes(order="F")).hexdigest(),
         *stored.slopes,
+        *series_uids(others),
     )
     return series
 
@@ -109,18 +129,17 @@ def _series(source: SeriesFacts, derivation: Derivation, *, unit: str, stored: S
 def _instances(
     series: Dataset, placement: Placement, source: SeriesFacts, stored: Stored, unit: str
 ) -> Iterator[Dataset]:
-    """Yield the images of the new series in the order of the source's third axis."""
-    siblings = encoded("ReferencedSeriesSequence", referenced_series(source))
+    """Yield the images of the new series in the order in which the source's are numbered."""
     whole = None
     if not placement.preserved:
         whole = encoded("SourceImageSequence", source_images(source.frames, preserved=False))
-    for index, plane in enumerate(placement.planes):
+    for number, index in enumerate(placement.order, 1):
+        plane = placement.planes[index]
         image = Dataset()
         image.update(series)
         image.SOPInstanceUID = hashed_uid("instance", series.SeriesInstanceUID, index)
-        image.InstanceNumber = index + 1
+        image.InstanceNumber = number
         plane.describe(image)
-        image[siblings.tag] = siblings
         if whole is None:
             image.SourceImageSequence = source_images([plane.frame], preserved=True)
         else:
@@ -128,7 +147,7 @@ def _instances(
         if stored.slopes:
             image.RescaleSlope = stored.slopes[index]
         if unit in (BECQUEREL, SUV):
-            pet.describe_frame(image, plane.frame, index=index)
+            pet.describe_frame(image, plane.frame, index=number - 1)
         pixels = stored.values[:, :, index].T
         little = pixels.astype(pixels.dtype.newbyteorder("<"), order="C", copy=False).tobytes()
         image.add_new("PixelData", "OW", little)

@@ -24,7 +24,7 @@ from pydicom.uid import (
 )
 
 from medgen.dicom.frames import Instance
-from medgen.dicom.values import quiet, value_of, whole_of
+from medgen.dicom.values import modality_of, quiet, value_of, whole_of
 from medgen.limits import Limits, file_size_problems
 from medgen.problems import Problem
 
@@ -62,8 +62,8 @@ class IndexedSeries:
 
     @property
     def modality(self) -> str:
-        """Return CT, MR, PT, ..., or "" where the header has none."""
-        return str(value_of(self.first, "Modality") or "")
+        """Return CT, MR, PT, ...; where none is stated, the SOP class's, or "" if it has none."""
+        return modality_of(self.first)
 
     @property
     def number(self) -> int | None:

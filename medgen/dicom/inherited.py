@@ -11,9 +11,12 @@ from collections.abc import Iterable
 
 from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset
+from pydicom.multival import MultiValue
 from pydicom.uid import UID, JPEGBaseline8Bit, JPEGExtended12Bit, JPEGLSNearLossless
 
+from medgen.dicom.decimals import decimals
 from medgen.dicom.frames import SeriesFacts
+from medgen.dicom.validity import is_valid
 from medgen.dicom.values import quiet, text_of, value_of
 
 PATIENT = (  # PS3.3 C.7.1.1, with two that former editions had
@@ -62,6 +65,8 @@ _COMMON = (  # How the texts and dates above are to be read: PS3.3 C.12.1, C.7.6
     *("SpecificCharacterSet", "TimezoneOffsetFromUTC"),
     *("LongitudinalTemporalInformationModified",),
 )
+_READ_BY = ("SpecificCharacterSet",)
+"""Kept however it is spelled: by no other one could the texts be written as they were."""
 _TYPE_2 = (
     *("PatientName", "PatientID", "PatientBirthDate", "PatientSex", "StudyDate", "StudyTime"),
     *("StudyID", "AccessionNumber", "ReferringPhysicianName"),
@@ -75,6 +80,8 @@ def inherit(target: Dataset, source: SeriesFacts) -> None:
     All files of a source agree in them (`check_derivable`), so the first one speaks. Attributes of
     type 2 (PS3.5 7.4.3) are there even where the source has none. A clinical trial comes along
     where the source describes it as the standard asks; half a description would be no valid one.
+    A value that no valid file can hold is left behind too, and the attribute with it, or it is
+    empty where it must be there: a date with dots, a sex spelled out, a weight in words.
     """
     header = source.frames[0].header
     if "SpecificCharacterSet" in target:  # highdicom's; the source's bytes are not in it
@@ -90,9 +97,9 @@ def inherit(target: Dataset, source: SeriesFacts) -> None:
     target.FrameOfReferenceUID = source.frame_of_reference
     target.PositionReferenceIndicator = None
     copy_attributes(target, header, ("PositionReferenceIndicator",))
-    if text_of(header, "BodyPartExamined"):
-        copy_attributes(target, header, ("BodyPartExamined",))
-    else:
+    copy_attributes(target, header, ("BodyPartExamined",))
+    if not text_of(target, "BodyPartExamined"):
+        target.pop("BodyPartExamined", None)
         target.Laterality = None  # type 2C: "if the body part is paired", which is not known
         copy_attributes(target, header, ("Laterality",))
 
@@ -114,7 +121,11 @@ def inherit_quality(target: Dataset, source: SeriesFacts) -> None:
 
 
 def copy_attributes(target: Dataset, source: Dataset, keywords: Iterable[str]) -> None:
-    """Copy the attributes that the source has and that can be read, without private ones."""
+    """Copy the attributes that the source has and that are valid, without private ones.
+
+    Of a sequence, invalid attributes within its items are left out; decimals of more than 16
+    characters are spelled shorter.
+    """
     for keyword in keywords:
         element = _readable(source, keyword)
         if element is not None:
@@ -127,14 +138,27 @@ def _readable(source: Dataset, keyword: str) -> DataElement | None:
     with quiet():
         try:
             element = copy.deepcopy(source[keyword])
-            if element.VR == "SQ":
-                for item in element.value:
-                    item.remove_private_tags()
-                    for _ in item.iterall():  # raw values are converted while we listen
-                        pass
+            return element if keyword in _READ_BY or _made_valid(element) else None
         except Exception:  # pydicom raises whatever damaged bytes lead it to
             return None
-    return element
+
+
+def _made_valid(element: DataElement) -> bool:
+    """Spell a decimal so that it fits, clean a sequence's items, and tell whether all is valid."""
+    if element.VR == "SQ":
+        for item in element.value:
+            item.remove_private_tags()
+            for inner in list(item):  # raw values are converted while we listen
+                if not _made_valid(inner):
+                    del item[inner.tag]
+    if not is_valid(element):
+        return False
+    if element.VR == "DS" and not element.is_empty:
+        values = element.value if isinstance(element.value, MultiValue) else [element.value]
+        spelled = decimals(value for value in values if value not in ("", None))
+        if len(spelled) == len(values):
+            element.value = spelled if len(spelled) > 1 else spelled[0]
+    return True
 
 
 def _is_lossy(header: Dataset) -> bool:

@@ -48,6 +48,8 @@ class Outgoing:
     refused: tuple[tuple[Path, Problem], ...] = field(repr=False)
     others: int
     """Files that neither are DICOM nor are named like it, such as tables and notes."""
+    paths: tuple[Path, ...] = field(default=(), repr=False)
+    """Those to send and those refused, by name: of a folder first its files, then its folders."""
 
 
 def outgoing_files(place: Path) -> Outgoing:
@@ -60,16 +62,18 @@ def outgoing_files(place: Path) -> Outgoing:
     """
     files: list[OutgoingFile] = []
     refused: list[tuple[Path, Problem]] = []
+    paths: list[Path] = []
     others = 0
     for path in _paths(place):
         found = _examined(path)
+        paths += [] if found is None else [path]
         if isinstance(found, Problem):
             refused.append((path, found))
         elif found is None:
             others += 1
         else:
             files.append(found)
-    return Outgoing(tuple(files), tuple(refused), others)
+    return Outgoing(tuple(files), tuple(refused), others, tuple(paths))
 
 
 def _examined(path: Path) -> OutgoingFile | Problem | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -34,12 +35,14 @@ def write_parametric_map(
     quantity: str,
     source: SeriesFacts,
     derivation: Derivation,
+    others: Sequence[SeriesFacts] = (),
 ) -> WrittenSeries:
     """Write a map (X, Y, Z) in its source's study and frame of reference, in single precision.
 
-    `quantity` names what is mapped; it has no unit. Raises Refusal as `write_image_series` does.
+    `quantity` names what is mapped; it has no unit. `others` are further series that it was
+    computed from. Raises Refusal as `write_image_series` does.
     """
-    problems = check_derivable(source, unit_or_kind=MAP)
+    problems = check_derivable(source, unit_or_kind=MAP, others=others)
     if problems:
         raise Refusal(problems)
     placement = place(data.shape, affine, source)
@@ -51,7 +54,7 @@ def write_parametric_map(
     def is_right(index: int, dataset: Dataset) -> bool:
         return _holds(dataset, values, placement)
 
-    made = _make(values, quantity, placement, source, derivation)
+    made = _make(values, quantity, placement, source, derivation, others)
     digest, files = write_folder(folder, [made], is_right)
     return WrittenSeries(digest, 0, files)
 
@@ -62,6 +65,7 @@ def _make(
     placement: Placement,
     source: SeriesFacts,
     derivation: Derivation,
+    others: Sequence[SeriesFacts],
 ) -> Dataset:
     measures, orientation, positions = geometry(placement, source)
     low, high = float(values.min()), float(values.max())
@@ -102,6 +106,7 @@ def _make(
         source,
         placement,
         derivation,
+        others,
         title=f"{label[:24]} map",
         offset=MAP_SERIES,
         codes=derivation_codes(source),

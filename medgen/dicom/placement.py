@@ -16,7 +16,7 @@ from pydicom.dataset import Dataset
 
 from medgen.dicom.decimals import decimal, decimals
 from medgen.dicom.frames import Frame, SeriesFacts
-from medgen.dicom.values import number_of, numbers_of, value_of
+from medgen.dicom.values import number_of, numbers_of, value_of, whole_of
 from medgen.problems import Problem, Refusal
 
 SAME_PLACE_MM = 0.01
@@ -57,6 +57,17 @@ class Placement:
     """Whether each plane is a frame of the source, pixel by pixel."""
     axes: tuple[int, ...]
     flips: tuple[int, ...]
+    backwards: bool = False
+    """Whether the source's images are numbered against its third axis."""
+
+    @property
+    def order(self) -> tuple[int, ...]:
+        """Return the planes in the order that the source's images are numbered in.
+
+        Viewers scroll by InstanceNumber, and an answer is looked at beside its source.
+        """
+        indices = range(len(self.planes))
+        return tuple(reversed(indices) if self.backwards else indices)
 
     def arrange(self, data: NDArray[Any]) -> NDArray[Any]:
         """Return a view of the answer as (columns, rows, slices) of the source."""
@@ -76,7 +87,21 @@ def place(shape: tuple[int, ...], affine: NDArray[Any], source: SeriesFacts) -> 
     else:
         _check_frames(source)
         planes = tuple(_own_plane(frame) for frame in source.frames)
-    return Placement(planes, not source.straightened, axes, flips)
+    return Placement(planes, not source.straightened, axes, flips, _is_backwards(source))
+
+
+def _is_backwards(source: SeriesFacts) -> bool:
+    """Tell whether image numbers fall along the third axis, with frames' numbers within a file.
+
+    Where an image has none, or they rise and fall, slices are numbered along the axis.
+    """
+    found = [
+        (whole_of(frame.instance.header, "InstanceNumber"), frame.number) for frame in source.frames
+    ]
+    numbers = [(number, frame) for number, frame in found if number is not None]
+    if len(numbers) < max(2, len(found)):
+        return False
+    return all(later < sooner for sooner, later in itertools.pairwise(numbers))
 
 
 def corners_of(

@@ -135,6 +135,37 @@ TreatmentPositionGroupUID TreatmentSessionUID UID
 UIDS = frozenset(_UIDS.split())
 """Unique identifiers, which name one object to whoever has the archive."""
 
+CODES = frozenset(
+    [
+        "CodeValue",
+        "LongCodeValue",
+        "URNCodeValue",
+        "CodeMeaning",
+        "CodingSchemeDesignator",
+        "CodingSchemeVersion",
+        "CodingSchemeName",
+        "CodingSchemeRegistry",
+        "CodingSchemeUID",
+        "ContextIdentifier",
+        "ContextGroupVersion",
+        "ContextGroupLocalVersion",
+        "ContextGroupExtensionFlag",
+        "MappingResource",
+        "MappingResourceName",
+        "MappingResourceUID",
+    ]
+)
+"""What the items of code sequences are made of (PS3.3 Table 8.8-1)."""
+
+CODE_VALUES = frozenset(("CodeValue", "LongCodeValue", "URNCodeValue", "CodeMeaning"))
+"""What of them says which code it is; the others say which dictionary it is from."""
+
+COMMON_VALUES = frozenset(
+    ("AT", "CS", "DS", "FD", "FL", "IS", "SL", "SS", "SV", "UI", "UL", "US", "UV")
+)
+"""Value representations of flags, numbers, classes and references to attributes, which are the
+same for many persons; those that are one person's stand in the table themselves, as `UIDS` do."""
+
 NEWER = frozenset(
     (
         0x00081301,

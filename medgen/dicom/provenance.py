@@ -25,6 +25,10 @@ NOTICE = (
     "Research use only. Computed by a neural network, not acquired: "
     "not for diagnosis, treatment or planning. medgen is not a medical device."
 )
+STRAIGHTENED = (
+    "Slices were resampled onto an even, upright grid before the answer was computed: "
+    "its pixels are not those of the source images"
+)
 IMAGE_SERIES, MASK_SERIES, MAP_SERIES = 1000, 2000, 3000
 """What is added to the source's SeriesNumber, so that a study lists sources and answers apart."""
 
@@ -49,13 +53,14 @@ def declare(
     target.SyntheticData = "YES"
     target.ContentQualification = "RESEARCH"
     target.ImageComments = NOTICE
-    target.DerivationDescription = _how(derivation)
+    how = _how(source, derivation)
+    target.DerivationDescription = how
     _date(target, derivation.moment)
     target.Manufacturer = MANUFACTURER
     target.ManufacturerModelName = PRODUCT
     target.SoftwareVersions = text(derivation.version)
     target.DeviceSerialNumber = text(derivation.weights_digest)
-    target.ContributingEquipmentSequence = Sequence([_equipment(derivation)])
+    target.ContributingEquipmentSequence = Sequence([_equipment(derivation, how)])
 
 
 def described(title: str, model: str) -> str:
@@ -81,16 +86,18 @@ def text(words: str, length: int = _LONG_STRING) -> str:
     return "".join(one if one.isprintable() and one != "\\" else "?" for one in plain)[:length]
 
 
-def _how(derivation: Derivation) -> str:
+def _how(source: SeriesFacts, derivation: Derivation) -> str:
+    """Return how it was made; only the caller's own sentence is cut where there is no room."""
     made_of = (
         f"model {text(derivation.model)}, weights SHA-256 {text(derivation.weights_digest)}, "
         f"settings SHA-256 {text(derivation.settings_digest)}, {PRODUCT} {text(derivation.version)}"
     )
-    said = text(derivation.description, _SHORT_TEXT - len(made_of) - len(NOTICE) - len(". . "))
-    return f"{said}. {made_of}. {NOTICE}" if said else f"{made_of}. {NOTICE}"
+    facts = f"{STRAIGHTENED}. {made_of}" if source.straightened else made_of
+    said = text(derivation.description, _SHORT_TEXT - len(facts) - len(NOTICE) - len(". . "))
+    return f"{said}. {facts}. {NOTICE}" if said else f"{facts}. {NOTICE}"
 
 
-def _equipment(derivation: Derivation) -> Dataset:
+def _equipment(derivation: Derivation, how: str) -> Dataset:
     """Return the item that names the program and the model in it (PS3.3 C.12.1.1.5).
 
     DeviceUID is hashed from the weights, so that a model trained again is another device.
@@ -104,7 +111,7 @@ def _equipment(derivation: Derivation) -> Dataset:
     item.DeviceUID = hashed_uid("device", derivation.weights_digest)
     # With its own offset: else TimezoneOffsetFromUTC, which is the source's, would hold for it.
     item.ContributionDateTime = f"{derivation.moment:%Y%m%d%H%M%S.%f%z}"
-    item.ContributionDescription = _how(derivation)
+    item.ContributionDescription = how
     return item
 
 

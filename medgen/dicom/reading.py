@@ -18,7 +18,7 @@ from medgen.dicom.multiframe import concatenation_problems, frames_of
 from medgen.dicom.pixels import Pixels, pixel_problems, read_pixels
 from medgen.dicom.selection import select, without_localizers
 from medgen.dicom.stacks import chooses_between
-from medgen.dicom.straightening import straight_grid, straighten
+from medgen.dicom.straightening import straight_grid, straighten, straightening_note
 from medgen.dicom.units import suv_factors, unit_of_frames
 from medgen.dicom.values import (
     modality_of,
@@ -110,8 +110,10 @@ def examine(
         if not selection.instances:
             return Examination(None, "", tuple(problems), tuple(notes))
         frames: list[Frame] = []
+        incomplete = bool(selection.unread)
         for instance in selection.instances:
             found, more = frames_of(instance)
+            incomplete |= not found
             frames += found
             problems += more
         problems += concatenation_problems(selection.instances)
@@ -121,7 +123,7 @@ def examine(
         frames, dropped = without_localizers(frames)
         notes += dropped
         frames, more = chooses_between(frames, choice)
-        return _judged(frames, [*problems, *more], notes, choice, limits)
+        return _judged(frames, [*problems, *more], notes, choice, limits, incomplete=incomplete)
 
 
 def _judged(
@@ -130,11 +132,13 @@ def _judged(
     notes: list[Problem],
     choice: Choice,
     limits: Limits,
+    *,
+    incomplete: bool,
 ) -> Examination:
     """Judge the frames of one stack: their geometry, their pixels and what these measure."""
     if not frames:
         return Examination(None, "", _once(problems), tuple(notes))
-    arrangement, more = arrange(frames, straighten=choice.straighten)
+    arrangement, more = arrange(frames, straighten=choice.straighten, incomplete=incomplete)
     ordered = list(arrangement.frames) if arrangement else frames
     problems += more + _size_problems(ordered, arrangement, limits)
     problems += pixel_problems(ordered, limits)
@@ -148,6 +152,8 @@ def _judged(
     if problems or arrangement is None:
         return Examination(None, unit, _once(problems), tuple(notes))
     notes = [*notes, *_fewer_than_counted(arrangement.frames)]
+    if not arrangement.straight:
+        notes.append(straightening_note(arrangement))
     return Examination(
         facts=_facts(arrangement),
         unit=unit,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from pydicom.charset import convert_encodings
 from pydicom.dataelem import DataElement, RawDataElement
@@ -43,15 +43,50 @@ def source_images(frames: Iterable[Frame], *, preserved: bool) -> Sequence:
     return Sequence(source_image(frame, preserved=preserved) for frame in frames)
 
 
-def referenced_series(source: SeriesFacts) -> Sequence:
-    """Return the Referenced Series Sequence, with every file of the source (PS3.3 C.12.2)."""
-    item = Dataset()
-    item.SeriesInstanceUID = str(value_of(source.frames[0].header, "SeriesInstanceUID"))
-    first_of_each = {id(frame.instance): frame for frame in reversed(source.frames)}
-    item.ReferencedInstanceSequence = Sequence(
-        _reference(frame) for frame in reversed(first_of_each.values())
-    )
-    return Sequence([item])
+def common_references(
+    source: SeriesFacts, others: Iterable[SeriesFacts] = ()
+) -> dict[str, Sequence]:
+    """Return the Common Instance Reference Module with every file of all sources (PS3.3 C.12.2).
+
+    The first source and those of its study are in ReferencedSeriesSequence; those of other studies
+    in StudiesContainingOtherReferencedInstancesSequence, which is there only if needed. A series
+    of which two choices were read, such as two echoes, is named once, with the files of both.
+    """
+    studies: dict[str, dict[str, dict[str, Frame]]] = {}
+    for one in (source, *others):
+        header = one.frames[0].header
+        study, series = (
+            str(value_of(header, keyword)) for keyword in ("StudyInstanceUID", "SeriesInstanceUID")
+        )
+        files = studies.setdefault(study, {}).setdefault(series, {})
+        for frame in one.frames:
+            files.setdefault(str(value_of(frame.instance.header, "SOPInstanceUID")), frame)
+    (_, siblings), *elsewhere = studies.items()
+    found = {"ReferencedSeriesSequence": _series_items(siblings)}
+    if elsewhere:
+        items = []
+        for study, series_of_study in elsewhere:
+            item = Dataset()
+            item.StudyInstanceUID = study
+            item.ReferencedSeriesSequence = _series_items(series_of_study)
+            items.append(item)
+        found["StudiesContainingOtherReferencedInstancesSequence"] = Sequence(items)
+    return found
+
+
+def series_uids(sources: Iterable[SeriesFacts]) -> list[str]:
+    """Return the SeriesInstanceUID of each series."""
+    return [str(value_of(one.frames[0].header, "SeriesInstanceUID")) for one in sources]
+
+
+def _series_items(series: Mapping[str, Mapping[str, Frame]]) -> Sequence:
+    items = []
+    for uid, files in series.items():
+        item = Dataset()
+        item.SeriesInstanceUID = uid
+        item.ReferencedInstanceSequence = Sequence(_reference(frame) for frame in files.values())
+        items.append(item)
+    return Sequence(items)
 
 
 def encoded(keyword: str, items: Sequence) -> RawDataElement:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -59,15 +59,20 @@ def write_segmentation(
     names: Mapping[int, str],
     source: SeriesFacts,
     derivation: Derivation,
+    others: Sequence[SeriesFacts] = (),
 ) -> WrittenSeries:
     """Write labels (X, Y, Z) as a Segmentation in their source's study and frame of reference.
 
     `names` says what the values from 1 on mean; segments are numbered from 1 in the order of the
     values, without gaps (PS3.3 C.8.20.4). 0 is background and no segment. Frames without a voxel
-    of their segment are left out. Raises Refusal E_LABEL_VALUES for a value without a name and as
+    of their segment are left out. `others` are further series that the labels were computed from.
+    Raises Refusal E_LABEL_VALUES for a value without a name and as
     `write_image_series` does.
     """
-    problems = [*check_derivable(source, unit_or_kind=LABELS), *_label_problems(labels, names)]
+    problems = [
+        *check_derivable(source, unit_or_kind=LABELS, others=others),
+        *_label_problems(labels, names),
+    ]
     if problems:
         raise Refusal(problems)
     placement = place(labels.shape, affine, source)
@@ -79,7 +84,8 @@ def write_segmentation(
     def is_right(index: int, dataset: Dataset) -> bool:
         return _holds(dataset, segments, placement)
 
-    made = _make(segments, [names[value] for value in values], placement, source, derivation)
+    named = [names[value] for value in values]
+    made = _make(segments, named, placement, source, derivation, others)
     digest, files = write_folder(folder, [made], is_right)
     return WrittenSeries(digest, 0, files)
 
@@ -101,6 +107,7 @@ def _make(
     placement: Placement,
     source: SeriesFacts,
     derivation: Derivation,
+    others: Sequence[SeriesFacts],
 ) -> Dataset:
     measures, orientation, positions = geometry(placement, source)
     made = Segmentation(
@@ -128,6 +135,7 @@ def _make(
         source,
         placement,
         derivation,
+        others,
         title="Segmentation",
         offset=MASK_SERIES,
         codes=derivation_codes(source, SEGMENTED),

@@ -17,6 +17,7 @@ from medgen.files import sha256_of_file
 from medgen.problems import Problem
 
 _LISTED = 12
+_INSPECT = "`medgen inspect FOLDER` lists them with their UIDs"
 _NUMBER_DIGITS = 12  # of an integer string: PS3.5 section 6.2
 _LONE_DEGREES = 5.0  # from which a lone image of another orientation is a localizer
 _LONE_AMONG = 3
@@ -32,6 +33,8 @@ class Selection:
     instances: tuple[Instance, ...]
     problems: tuple[Problem, ...] = ()
     notes: tuple[Problem, ...] = ()
+    unread: int = 0
+    """How many files that may be of this series could not be read."""
 
 
 def select(index: Index, choice: Choice) -> Selection:
@@ -46,7 +49,7 @@ def select(index: Index, choice: Choice) -> Selection:
     """
     series, notes = _candidates(index.series, choice)
     if len(series) != 1:
-        problems = [_none_of(index, choice) if not series else _several(series)]
+        problems = [none_of(index, choice) if not series else _several(series)]
         return Selection((), (*problems, *unread_problems(index.unread)), tuple(notes))
     (one,) = series
     unread = index.unread
@@ -55,9 +58,14 @@ def select(index: Index, choice: Choice) -> Selection:
         unread = tuple(file for file in unread if file.path.parent in folders)
     instances, copies, problems = without_copies(one.instances)
     if index.others and not choice.series:
-        message = f"{index.others} DICOM files without pixels left out"
+        message = f"{_counted(index.others, 'DICOM file')} without pixels left out"
         notes.append(Problem("W_OTHER_FILES", message))
-    return Selection(tuple(instances), (*unread_problems(unread), *problems), (*notes, *copies))
+    return Selection(
+        tuple(instances),
+        (*unread_problems(unread), *problems),
+        (*notes, *copies),
+        unread=len(unread),
+    )
 
 
 def _candidates(
@@ -88,20 +96,28 @@ def unread_problems(unread: Iterable[Unread]) -> list[Problem]:
     ]
 
 
-def _none_of(index: Index, choice: Choice) -> Problem:
+def none_of(index: Index, choice: Choice) -> Problem:
+    """Return E_NO_SERIES for an index without the series that a choice names, or without any."""
     if choice.series and index.series:
         message = f"no series has this UID or number; there {_listing(index.series)}"
-        return Problem("E_NO_SERIES", message, "give the SeriesNumber or UID of one of them")
-    message = f"no DICOM file with pixels among {index.others + len(index.unread)} DICOM files"
+        if len(index.series) == 1:
+            return Problem("E_NO_SERIES", message, "give its SeriesNumber, or leave out --series")
+        return Problem("E_NO_SERIES", message, f"give the SeriesNumber or UID of one; {_INSPECT}")
+    files = index.others + len(index.unread)
+    message = "there is no DICOM file"
+    if files:
+        message = f"no DICOM file with pixels among {_counted(files, 'DICOM file')}"
     return Problem("E_NO_SERIES", message, "give the folder that holds the images")
 
 
 def _several(series: Sequence[IndexedSeries]) -> Problem:
     message = f"{len(series)} series where one is needed: there {_listing(series)}"
     numbers = [one.number for one in series]
-    advice = "choose one with --series NUMBER, or give the folder of one"
-    if len(set(numbers)) < len(numbers) or None in numbers:
-        advice = "choose one with --series UID (SeriesInstanceUID), or give the folder of one"
+    name = "UID" if len(set(numbers)) < len(numbers) or None in numbers else "NUMBER"
+    advice = (
+        f"choose one with --series {name}, or behind the path (FOLDER/#series={name}), or give the "
+        f"folder of one; {_INSPECT}"
+    )
     return Problem("E_SEVERAL_SERIES", message, advice)
 
 
@@ -111,7 +127,7 @@ def _listing(series: Sequence[IndexedSeries]) -> str:
     for one in series[:_LISTED]:
         number = "without number" if one.number is None else f"number {one.number}"
         modality = one.modality if _MODALITY.fullmatch(one.modality) else "other modality"
-        words.append(f"{number} ({modality}, {len(one.instances)} files)")
+        words.append(f"{number} ({modality}, {_counted(len(one.instances), 'file')})")
     more = len(series) - len(words)
     verb = "is" if len(series) == 1 else "are"
     return f"{verb} " + ", ".join(words) + (f" and {more} more" if more > 0 else "")
@@ -138,7 +154,7 @@ def without_copies(
         copies += len(group) - len(distinct)
         differing += len(distinct) if uid and len(distinct) > 1 else 0
         kept += distinct[:1] if uid else distinct  # what is told once need not be told again
-    notes = [Problem("W_COPIES", f"{copies} byte-equal copies of files left out")] * bool(copies)
+    notes = [Problem("W_COPIES", f"{_copies(copies)} left out")] * bool(copies)
     if not differing:
         return kept, notes, []
     message = f"{differing} files share SOPInstanceUIDs but differ in content"
@@ -198,4 +214,12 @@ def _says_localizer(instance: Instance) -> bool:
 
 
 def _localizers(count: int) -> Problem:
-    return Problem("W_LOCALIZER", f"{count} localizer images left out")
+    return Problem("W_LOCALIZER", f"{_counted(count, 'localizer image')} left out")
+
+
+def _copies(count: int) -> str:
+    return "1 byte-equal copy of a file" if count == 1 else f"{count} byte-equal copies of files"
+
+
+def _counted(count: int, noun: str) -> str:
+    return f"{count} {noun}{'' if count == 1 else 's'}"

@@ -48,6 +48,12 @@ class Delivery:
     failed: tuple[tuple[Path, Problem], ...] = field(repr=False)
     others: int
     associations: int
+    paths: tuple[Path, ...] = field(default=(), repr=False)
+    """All files, stored or failed, in the order of `outgoing_files`, which numbers them from 1."""
+
+    def numbers(self) -> dict[Path, int]:
+        """Return each file's number: paths hold names of patients, and numbers do not."""
+        return {path: number for number, path in enumerate(self.paths, 1)}
 
     @property
     def exit_code(self) -> Exit:
@@ -101,7 +107,9 @@ def send(
                     warned.update([answer] if answer else [])
                 on_file(stored + len(failed), total)
             associations += line.opened
-    return Delivery(total, stored, dict(warned), tuple(failed), listing.others, associations)
+    return Delivery(
+        *(total, stored, dict(warned), tuple(failed), listing.others, associations, listing.paths),
+    )
 
 
 @dataclass(frozen=True)

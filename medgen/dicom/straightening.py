@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from medgen.dicom.geometry import Arrangement
+from medgen.dicom.geometry import Arrangement, missing_slices, tilt_degrees
+from medgen.problems import Problem
 
 _WHOLE = 1e-6  # voxels; as near as this to a voxel, its value is copied
 
@@ -57,6 +58,31 @@ def straight_grid(arrangement: Arrangement) -> StraightGrid:
         drift=drift,
         gap_mm=length / gaps,
     )
+
+
+def straightening_note(arrangement: Arrangement) -> Problem:
+    """Return the note (W_STRAIGHTENED) that voxels are resampled: why, and how many slices anew.
+
+    A slice of the new grid counts as interpolated where no slice was measured within the gate's
+    tolerance.
+    """
+    along = arrangement.along_mm
+    count = straight_grid(arrangement).shape[2]
+    places = np.linspace(0.0, along[-1], count)
+    after = np.searchsorted(along, places).clip(1, len(along) - 1)
+    distances = np.minimum(np.abs(places - along[after - 1]), np.abs(places - along[after]))
+    made = int((distances > arrangement.tolerance_mm).sum())
+    gaps = np.diff(along)
+    message = (
+        f"voxels were resampled to straighten the slices: tilt "
+        f"{round(tilt_degrees(arrangement.shear), 2):g} degrees, gaps from {gaps.min():.4g} to "
+        f"{gaps.max():.4g} mm, usually {arrangement.usual_gap_mm:.4g} mm; {made} of {count} slice "
+        f"positions {'is' if made == 1 else 'are'} interpolated"
+    )
+    missing = missing_slices(along)
+    if missing:
+        message += f", where {missing} {'slice is' if missing == 1 else 'slices are'} missing"
+    return Problem("W_STRAIGHTENED", message)
 
 
 def straighten(

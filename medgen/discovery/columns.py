@@ -7,6 +7,7 @@ import unicodedata
 from collections.abc import Sequence
 from typing import Literal
 
+from medgen.data.modality import MR_COLUMNS
 from medgen.data.rows import RESERVED
 
 Kind = Literal["image", "label", "mask"]
@@ -37,11 +38,7 @@ _CANONICAL = {
     "bodymask": "body",
     "images": "image",
 }
-_MR = {
-    *("mr", "t1", "t1ce", "t2", "pd", "flair", "t2star", "swi", "dwi", "adc", "gre", "tof", "stir"),
-    *("bold", "perfusion"),
-}
-_IMAGES = _MR | {"ct", "cbct", "pet", "spect", "image"}
+_IMAGES = MR_COLUMNS | {"ct", "cbct", "pet", "spect", "image"}
 _LABELS = {"label", "lesion", "tumor", "tissue", "roi", "wml", "wmh", "aseg"}
 _MASKS = {"mask", "body", "brain", "outline"}
 _QUALIFIERS = (
@@ -118,14 +115,6 @@ def kind_of(column: str) -> Kind:
     if "mask" in words or words[0] in _MASKS:
         return "mask"
     return "image"
-
-
-def modality_of(column: str) -> Literal["mr", "ct", "cbct", "pet", "other"]:
-    """Tell which machine a column's image comes from, by the first word of its name."""
-    first = column.split("_")[0]
-    if first in _MR:
-        return "mr"
-    return first if first in ("ct", "cbct", "pet") else "other"  # type: ignore[return-value]
 
 
 def ordered(columns: Sequence[str]) -> list[str]:

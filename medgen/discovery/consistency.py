@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from statistics import median
 
@@ -66,18 +66,18 @@ def drop_duplicates(cases: Sequence[Case], facts: Examined) -> list[Finding]:
 
 
 def check_frames(case: Case, facts: Examined) -> Iterator[Finding]:
-    """Find columns that show another place than the case's first image."""
+    """Find columns that show another place than the case's first image.
+
+    Columns in another DICOM frame of reference, and what was drawn on them, are told elsewhere.
+    """
     first, *others = ordered(list(case.cells))
-    apart = other_frames(case)
+    apart = [facts[case.case, column].grid for column in other_frames(case)]
     for column in others:
         path = case.cells[column].entry.path
-        if column in apart:
-            message = f"it lies in another DICOM frame of reference than column {apart[column]}"
-            advice = "run medgen prepare first: it registers the columns"
-            problem = Problem("W_FRAMES_DIFFER", message, advice, case.case, column)
-            yield Finding(problem, (path,), refused=False)
+        grid = facts[case.case, column].grid
+        if any(grid.same_as(other) for other in apart):
             continue
-        share = world_overlap(facts[case.case, first].grid, facts[case.case, column].grid)
+        share = world_overlap(facts[case.case, first].grid, grid)
         if share < LEAST_OVERLAP:
             message = f"its field of view shares only {share:.0%} with that of column {first}"
             advice = "register the columns first: medgen prepare"
@@ -87,12 +87,16 @@ def check_frames(case: Case, facts: Examined) -> Iterator[Finding]:
 
 def check_cohort(cases: Sequence[Case], facts: Examined) -> Iterator[Finding]:
     """Find sparse columns, labels without a voxel, and sizes or spacings far from the others'."""
-    for column in ordered([column for case in cases for column in case.cells]):
+    columns = ordered([column for case in cases for column in case.cells])
+    counts = Counter(column for case in cases for column in case.cells)
+    few = [column for column in columns if counts[column] <= len(cases) * FEW]
+    if few:
+        shown = ", ".join(f"{column} {counts[column]}" for column in few)
+        message = f"few of the {len(cases)} cases have these columns: {shown}"
+        advice = "a configuration that asks for one can use its cases alone"
+        yield _warning(Problem("W_COLUMN_SPARSE", message, advice))
+    for column in columns:
         filled = [case for case in cases if column in case.cells]
-        if len(cases) * FEW >= len(filled):
-            message = f"only {len(filled)} of {len(cases)} cases have this column"
-            advice = "a configuration that asks for it can use these alone"
-            yield _warning(Problem("E_COLUMN_SPARSE", message, advice, column=column))
         empty = [c for c in filled if _is_empty_label(column, facts[c.case, column])]
         if empty:
             message = f"the label is empty in {len(empty)} of {len(filled)} cases"

@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from medgen.discovery.columns import Kind, kind_of, modality_of
+from medgen.data.modality import modality_of
+from medgen.discovery.columns import Kind, kind_of
 from medgen.problems import Problem, Refusal
 from medgen.volumes import Grid, Volume, open_volume, ras_permutation
 

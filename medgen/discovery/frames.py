@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
+from pathlib import PurePosixPath
 
 from medgen.discovery.columns import ordered
 from medgen.discovery.findings import Finding
 from medgen.discovery.grouping import Case
 from medgen.problems import Problem
+
+_SHOWN = 3
 
 
 def other_frames(case: Case) -> dict[str, str]:
@@ -28,24 +31,40 @@ def other_frames(case: Case) -> dict[str, str]:
     }
 
 
+def check_references(cases: Sequence[Case]) -> Iterator[Finding]:
+    """Find, once for each column, the cases where it is in another frame of reference."""
+    places: dict[tuple[str, str], list[PurePosixPath]] = defaultdict(list)
+    for case in cases:
+        for column, first in other_frames(case).items():
+            places[column, first].append(case.cells[column].entry.path)
+    for (column, first), files in places.items():
+        both = sum({column, first} <= set(case.cells) for case in cases)
+        message = (
+            f"in {len(files)} of {both} cases it lies in another DICOM frame of reference than "
+            f"column {first}"
+        )
+        advice = "run medgen prepare first: it registers the columns"
+        problem = Problem("W_FRAMES_DIFFER", message, advice, column=column)
+        yield Finding(problem, tuple(files), refused=False)
+
+
 def check_studies(cases: Sequence[Case]) -> Iterator[Finding]:
-    """Find patients whose columns never meet in one row, though one may be made of them."""
+    """Find patients with a row per study: some column is in several of their studies."""
     rows: dict[str, list[Case]] = defaultdict(list)
     for case in cases:
         if any(one.series for one in case.cells.values()):
             rows[case.patient].append(case)
-    apart = [
-        theirs
-        for theirs in rows.values()
-        if any(not set(a.cells) & set(b.cells) for i, a in enumerate(theirs) for b in theirs[:i])
-    ]
+    apart = [theirs for theirs in rows.values() if len(theirs) > 1]
     if apart:
-        shown = ", ".join(case.case for case in apart[0])
-        message = (
-            f"of {len(apart)} patients columns lie in separate studies, each a row of its own "
-            f"(such as {shown})"
+        shown = ", ".join(case.case for case in apart[0][:_SHOWN]) + ", ..." * (
+            len(apart[0]) > _SHOWN
         )
-        advice = "to pair them, write their cells into one row, then medgen prepare"
+        message = (
+            f"{len(apart)} patient{'s have' if len(apart) > 1 else ' has'} a row for each study, "
+            f"since several studies would fill one column (such as {shown})"
+        )
+        advice = "nothing for follow-ups; to pair columns of two studies, write their cells into "
+        advice += "one row"
         yield Finding(Problem("W_STUDIES_APART", message, advice), refused=False)
 
 

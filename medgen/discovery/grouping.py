@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -29,7 +30,7 @@ class Case:
     """The site where it tells patients apart, and what other spellings of the name share."""
     cells: dict[str, Placement] = field(default_factory=dict)
     spares: dict[str, list[Placement]] = field(default_factory=dict)
-    """The other DICOM series that could stand in a cell, the best first."""
+    """What else could stand in a cell of a DICOM series, the best first."""
 
 
 @dataclass
@@ -127,14 +128,17 @@ def _taken(ids: Mapping[_Key, str | None]) -> Mapping[str, list[_Key]]:
 
 
 def _fill(case: Case, files: Sequence[Placement]) -> list[Finding]:
-    """Fill the cells of a case; one that two files claim stays empty, two series are ranked."""
+    """Fill the cells of a case; one that two files claim stays empty, two series are ranked.
+
+    A file beside a series of its column stands behind it: it was mostly made from that series.
+    """
     claims: dict[str, list[Placement]] = defaultdict(list)
     for one in files:
         claims[one.column].append(one)
     findings = []
     for column, claimants in sorted(claims.items()):
         ranked = sorted(claimants, key=_rank)
-        if len(claimants) == 1 or all(one.series for one in claimants):
+        if len(claimants) == 1 or ranked[0].series:
             case.cells[column], *spares = ranked
             if spares:
                 case.spares[column] = spares
@@ -147,7 +151,7 @@ def _fill(case: Case, files: Sequence[Placement]) -> list[Finding]:
 
 
 def _rank(placement: Placement) -> tuple[float, ...]:
-    return placement.series.rank if placement.series else ()
+    return placement.series.rank if placement.series else (math.inf,)
 
 
 def _join_spellings(grouped: Grouped) -> None:

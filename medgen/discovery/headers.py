@@ -11,7 +11,16 @@ from pathlib import Path, PurePosixPath
 from pydicom.dataset import Dataset
 
 from medgen.dicom.index import HeaderError, read_header
-from medgen.dicom.values import items_of, number_of, numbers_of, quiet, text_of, texts_of, value_of
+from medgen.dicom.values import (
+    items_of,
+    modality_of,
+    number_of,
+    numbers_of,
+    quiet,
+    text_of,
+    texts_of,
+    value_of,
+)
 from medgen.discovery.objects import object_name
 from medgen.limits import Limits
 from medgen.problems import Problem
@@ -146,7 +155,7 @@ def _head(header: Dataset) -> Head:
         series=_word(header, "SeriesInstanceUID"),
         frame_of_reference=_word(header, "FrameOfReferenceUID"),
         number=_whole(header, "SeriesNumber"),
-        modality=text_of(header, "Modality"),
+        modality=modality_of(header),
         sop_class=_word(header, "SOPClassUID"),
         description=_word(header, "SeriesDescription"),
         protocol=_word(header, "ProtocolName"),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,10 +15,11 @@ from pydicom.uid import UID
 from medgen.dicom.choice import Choice, split_choice
 from medgen.dicom.identifying import identification
 from medgen.dicom.index import Index, IndexedSeries, index_tree
-from medgen.dicom.values import quiet, text_of, value_of
+from medgen.dicom.selection import select
+from medgen.dicom.values import modality_of, quiet, text_of, value_of
 from medgen.discovery.sequences import MODALITIES
 from medgen.problems import ConfigurationError, NothingFound, Problem, Refusal
-from medgen.volumes import Grid, Volume, is_dicom, open_volume, ras_permutation
+from medgen.volumes import Grid, Volume, is_dicom, list_volumes, open_volume, ras_permutation
 from medgen.volumes.listing import suffix_of
 
 Facts = dict[str, Any]
@@ -51,8 +52,9 @@ def inspect(
     """Return a volume's facts as JSON values, or why the gate refuses it, with `verdict` first.
 
     Of a DICOM folder with several series, all are opened and told under `series`, unless the choice
-    picks one. `phi` adds the identifying values, which nothing else of the answer holds; the
-    `select` of a series without a number of its own is its UID.
+    picks one; what is true of one volume only is None then. `case_id` is what `convert --input`
+    would call it. `phi` adds the identifying values, which nothing else of the answer holds but the
+    UIDs of several series, by which one is chosen.
 
     Raises:
         NothingFound: E_MISSING_FILE or E_NO_SERIES, where there is nothing to judge.
@@ -68,7 +70,8 @@ def inspect(
             message = "--series, --echo, --phase and --straighten are for DICOM; this is none"
             raise ConfigurationError(Problem("E_CELL_SELECTOR", message, "leave them out"))
         volume, problems = _open(place, nan_to)
-        return {**_volume_facts(volume, problems), **_file_facts(place, volume)}
+        facts = {**_volume_facts(volume, problems), **_file_facts(place, volume)}
+        return {**facts, "case_id": list_volumes(place)[0].name}
     return _inspect_dicom(place, choice, nan_to=nan_to, phi=phi, on_series=on_series)
 
 
@@ -81,19 +84,38 @@ def _inspect_dicom(
         message = f"the folder cannot be read: {error.strerror or 'input/output error'}"
         raise NothingFound(Problem("E_UNREADABLE", message, "check its permissions")) from None
     if not (index.series or index.unread):
-        message = f"no DICOM image is here, but {index.others} other DICOM files"
+        message = "there is no DICOM file here"
+        if index.others:
+            files = "file" if index.others == 1 else "files"
+            message = f"no DICOM image is here, only {index.others} DICOM {files} without pixels"
         advice = "give a volume file or a series' folder; medgen scan searches folders of volumes"
         raise NothingFound(Problem("E_NO_SERIES", message, advice))
     volume, problems = _open(choice.at(place), nan_to)
-    chosen = _chosen(index, choice, volume)
     facts = _volume_facts(volume, problems)
     with quiet():
+        chosen = _chosen(index, choice, volume)
         facts |= _series_facts(chosen, volume)
         headers = [file.header for one in chosen for file in one.instances]
         facts["identifying"] = _identifying(headers, phi)
-    if any(problem.code == "E_SEVERAL_SERIES" for problem in problems):
+    names = _names(place)
+    facts["case_id"] = _case_id(names, place, chosen[0]) if len(chosen) == 1 else None
+    if len(chosen) > 1:
         facts["series"] = _listing(place, index, choice, nan_to, on_series)
+        for one, listed in zip(index.series, facts["series"], strict=True):
+            listed["case_id"] = _case_id(names, place, one)
     return facts
+
+
+def _names(place: Path) -> dict[tuple[Path, str], str]:
+    """Return what `convert --input` calls each volume, by its folder and the series in it."""
+    found = [(split_choice(one.path), one.name) for one in reversed(list_volumes(place))]
+    return {(folder, choice.series): name for (folder, choice), name in found}
+
+
+def _case_id(names: Mapping[Any, str], place: Path, series: IndexedSeries) -> str | None:
+    """Return what a series is called; None for medgen's own second form of an answer."""
+    folder = _folder(series, place)
+    return names.get((folder, series.uid)) or names.get((folder, ""))
 
 
 def _open(path: Path, nan_to: float | None) -> tuple[Volume | None, tuple[Problem, ...]]:
@@ -171,10 +193,10 @@ def _file_facts(path: Path, volume: Volume | None) -> Facts:
     suffix = suffix_of(path)
     return {
         "format": _FORMATS.get(suffix, "NRRD" if suffix else None),
-        "modality": None,
         "files": 1,
         "transfer_syntax": [],
         "frame_of_reference": False,
+        **dict.fromkeys(("modality", "synthetic", "derived")),
         "derived_dicom": _derivable((_NO_HEADER,)) if volume is not None else None,
         "identifying": {"attributes": 0, "private": 0},
     }
@@ -182,16 +204,34 @@ def _file_facts(path: Path, volume: Volume | None) -> Facts:
 
 def _series_facts(chosen: Sequence[IndexedSeries], volume: Volume | None) -> Facts:
     headers = [instance.header for one in chosen for instance in one.instances]
-    modalities = {_modality(header) for header in headers}
-    frames = {str(value_of(header, "FrameOfReferenceUID") or "") for header in headers}
     series = volume.series if volume is not None else None
-    return {
+    facts: Facts = {
         "format": "DICOM",
-        "modality": modalities.pop() if len(modalities) == 1 else None,
         "files": len(headers),
         "transfer_syntax": sorted({_transfer_syntax(header) for header in headers}),
-        "frame_of_reference": bool(frames) and "" not in frames,
+        **dict.fromkeys(("modality", "frame_of_reference", "synthetic", "derived")),
         "derived_dicom": _derivable(series.identity) if series is not None else None,
+    }
+    if len(chosen) != 1:
+        return facts
+    modalities = {_modality(header) for header in headers}
+    return {
+        **facts,
+        "modality": modalities.pop() if len(modalities) == 1 else None,
+        "frame_of_reference": all(value_of(one, "FrameOfReferenceUID") for one in headers),
+        **_making(chosen[0]),
+    }
+
+
+def _making(series: IndexedSeries) -> Facts:
+    """Return whether any image says that it is synthetic, or derived from others.
+
+    SyntheticData (PS3.3 C.12.1.1) and the first value of ImageType (PS3.3 C.7.6.1.1.2).
+    """
+    headers = [instance.header for instance in series.instances]
+    return {
+        "synthetic": any(text_of(header, "SyntheticData") == "YES" for header in headers),
+        "derived": any(text_of(header, "ImageType") == "DERIVED" for header in headers),
     }
 
 
@@ -202,18 +242,21 @@ def _derivable(problems: Iterable[Problem]) -> Facts:
 
 
 def _chosen(index: Index, choice: Choice, volume: Volume | None) -> Sequence[IndexedSeries]:
-    """Return the series that was read; where none was, those that the choice may mean."""
+    """Return the series that was read or refused; where none was picked, all."""
     if volume is not None and volume.series is not None:
-        read = {frame.instance.path for frame in volume.series.frames}
-        return [one for one in index.series if any(file.path in read for file in one.instances)]
-    if choice.series:
-        named = [one for one in index.series if choice.series in (one.uid, str(one.number))]
-        return named or index.series
-    return index.series
+        judged = {frame.instance.path for frame in volume.series.frames}
+    else:
+        judged = {instance.path for instance in select(index, choice).instances}
+    found = [one for one in index.series if any(file.path in judged for file in one.instances)]
+    return found or index.series
+
+
+def _uid(series: IndexedSeries) -> str | None:
+    return series.uid if _UID.fullmatch(series.uid) else None
 
 
 def _modality(header: Dataset) -> str | None:
-    modality = text_of(header, "Modality")
+    modality = modality_of(header)
     return modality if modality in MODALITIES else None
 
 
@@ -244,36 +287,28 @@ def _listing(
     place: Path, index: Index, choice: Choice, nan_to: float | None, on_series: OnSeries
 ) -> list[Facts]:
     """Return each of several series with its verdict and what to give for --series."""
-    numbers = [_number(one) for one in index.series]
+    numbers = [one.number for one in index.series]
     listed = []
     for done, (one, number) in enumerate(zip(index.series, numbers, strict=True), 1):
-        select = ""
+        name = _uid(one) or ""
         if number is not None and number >= 0 and numbers.count(number) == 1:
-            select = str(number)
-        elif _UID.fullmatch(one.uid):
-            select = one.uid
+            name = str(number)
         folder = _folder(one, place)
-        _, problems = _open(replace(choice, series=select).at(folder), nan_to)
+        _, problems = _open(replace(choice, series=name).at(folder), nan_to)
         listed.append(
             {
                 "number": number,
+                "uid": _uid(one),
                 "modality": _modality(one.first),
                 "files": len(one.instances),
+                **_making(one),
                 "verdict": "refused" if problems else "ok",
                 "problems": [problem.as_json() for problem in problems],
-                "select": select,
+                "select": name,
             }
         )
         on_series(done, len(index.series))
     return listed
-
-
-def _number(series: IndexedSeries) -> int | None:
-    with quiet():
-        try:
-            return series.number
-        except (TypeError, ValueError, OverflowError):  # a damaged SeriesNumber
-            return None
 
 
 def _folder(series: IndexedSeries, place: Path) -> Path:

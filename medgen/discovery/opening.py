@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from medgen.dicom.choice import Choice
+from medgen.discovery.columns import ordered
 from medgen.discovery.examination import Facts, examine
 from medgen.discovery.findings import Finding
 from medgen.discovery.grouping import Case
@@ -19,8 +20,8 @@ Progress = Callable[[int, int, str], None]
 
 _CHOICES = {"E_SEVERAL_ECHOES": Choice(echo=1), "E_SEVERAL_PHASES": Choice(phase=1)}
 _RULE = (
-    "originals come before derived series, then the smallest voxel, the most slices and the lowest "
-    "series number; write the other into the cell if it is the one to use"
+    "originals come first, then the smallest voxel, the most slices and the lowest series number; "
+    "write another into the cell if it is the one to use"
 )
 
 
@@ -54,7 +55,8 @@ def open_cases(
             findings += _open(cell, placement, root, output)
             done += 1
             on_progress(done, total, cell.case.case)
-        findings += _settle(cell, root, output)
+        _settle(cell)
+    findings += _others(cells, root, output)
     facts = {(cell.case.case, cell.column): cell.sound[0][1] for cell in cells if cell.sound}
     return facts, findings
 
@@ -85,19 +87,23 @@ def _for_a_cell(problem: Problem) -> Problem:
     return replace(problem, advice=advice)
 
 
-def _settle(cell: _Cell, root: Path, output: Path) -> Iterator[Finding]:
-    """Fill the cell with the best sound candidate; yield the others."""
-    if not cell.sound:
+def _settle(cell: _Cell) -> None:
+    """Fill the cell with the best sound candidate."""
+    if cell.sound:
+        cell.case.cells[cell.column] = cell.sound[0][0]
+    else:
         del cell.case.cells[cell.column]
-        return
-    cell.case.cells[cell.column] = cell.sound[0][0]
-    for placement, _ in cell.sound[1:]:
-        path = placement.entry.path
-        problem = Problem(
-            "W_OTHER_SERIES",
-            f"one of {len(cell.sound)} series that could fill this cell; another was proposed",
-            _RULE,
-            cell.case.case,
-            cell.column,
-        )
-        yield Finding(problem, (path,), refused=False, cells=(cell_of(root, output, path),))
+
+
+def _others(cells: Sequence[_Cell], root: Path, output: Path) -> Iterator[Finding]:
+    """Yield, once for each column, the sound candidates that fill no cell."""
+    for column in ordered([cell.column for cell in cells]):
+        filled = [cell for cell in cells if cell.column == column and cell.sound]
+        several = [cell for cell in filled if len(cell.sound) > 1]
+        if not several:
+            continue
+        message = f"in {len(several)} of {len(filled)} cases several series could fill this cell"
+        paths = [one.entry.path for cell in several for one, _ in cell.sound[1:]]
+        choices = tuple(cell_of(root, output, path) for path in paths)
+        problem = Problem("W_OTHER_SERIES", message, _RULE, column=column)
+        yield Finding(problem, tuple(paths), refused=False, cells=choices)

@@ -7,12 +7,16 @@ import unicodedata
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import PurePosixPath
 
 from medgen.data.spelling import same_spelling
 from medgen.discovery.findings import Finding
 from medgen.discovery.headers import TreeSeries
 from medgen.problems import Problem
+
+FAR_APART_DAYS = 30
+"""Studies of one row that lie further apart are told: anatomy changes."""
 
 
 @dataclass
@@ -120,8 +124,10 @@ def rows_of(
 ) -> list[list[TreeSeries]]:
     """Return one patient's series as rows, in the order of their studies.
 
-    A row is a study. Studies that share a frame of reference become one row where no column would
-    then be claimed twice: a CT and the MR that was registered to it, but no follow-up.
+    Studies that complement each other, so that no two claim one column, are one row: an MR and a
+    CT are mostly studies of their own. Otherwise there are follow-ups, which nothing but dates
+    could pair: then a row is a study, or several that share a frame of reference and claim no
+    column twice, as a CT and the MR that was registered to it.
     """
     studies: dict[str, list[TreeSeries]] = defaultdict(list)
     for one in series:
@@ -135,7 +141,41 @@ def rows_of(
                 break
         else:
             rows.append(study)
+    claimed = [name for row in rows for name in {column(one) for one in row}]
+    if len(claimed) == len(set(claimed)):
+        return [[one for row in rows for one in row]]
     return rows
+
+
+def days_apart(row: Sequence[TreeSeries]) -> int:
+    """Return how many days lie between a row's first and last study; 0 where no date tells."""
+    days = [day for day in map(_day, row) if day is not None]
+    return (max(days) - min(days)).days if days else 0
+
+
+def check_dates(rows: Sequence[Sequence[TreeSeries]], ids: Sequence[str]) -> list[Finding]:
+    """Find rows of studies that lie far apart in time; `ids` are the rows' patients."""
+    far = [
+        (row, name, days)
+        for row, name in zip(rows, ids, strict=True)
+        if (days := days_apart(row)) > FAR_APART_DAYS
+    ]
+    if not far:
+        return []
+    _, name, days = max(far, key=lambda one: one[2])
+    rows_are = "row is of studies that lie" if len(far) == 1 else "rows are of studies that lie"
+    message = f"{len(far)} {rows_are} over {FAR_APART_DAYS} days apart, at most {days} ({name})"
+    advice = "see that they show the same anatomy, or split the row in the table"
+    where = tuple(dict.fromkeys(one.folder for row, _, _ in far for one in row))
+    return [Finding(Problem("W_STUDIES_DATES", message, advice), where, refused=False)]
+
+
+def _day(series: TreeSeries) -> datetime | None:
+    """Return the day of a series' study, where its header has one."""
+    try:
+        return datetime.strptime(series.head.study_moment[:8], "%Y%m%d")
+    except ValueError:
+        return None
 
 
 def study_of(series: TreeSeries) -> str:

@@ -18,7 +18,12 @@ from medgen.discovery.consistency import (
 )
 from medgen.discovery.examination import Facts
 from medgen.discovery.findings import Finding
-from medgen.discovery.frames import check_kinds, check_studies, other_frames
+from medgen.discovery.frames import (
+    check_kinds,
+    check_references,
+    check_studies,
+    other_frames,
+)
 from medgen.discovery.grouping import Case, group
 from medgen.discovery.identities import Names
 from medgen.discovery.opening import Progress, open_cases
@@ -95,10 +100,11 @@ def scan(
         root,
         tree.dicom,
         names,
-        taken=[one.patient for one in placements],
+        beside=placements,
         on_header=lambda done, total: on_progress(done, total, "DICOM headers"),
     )
     findings += archive.placed.findings
+    placements = [one for one in placements if one.entry.path not in archive.joined]
     placements += archive.placed.placements
     grouped = group(placements, names, root_name=root.resolve().name)
     findings = [*tree.findings, *findings, *grouped.findings]
@@ -108,7 +114,7 @@ def scan(
     findings += [*settle_splits(cases), *check_kinds(cases)]
     for case in cases:
         findings += check_frames(case, facts)
-    findings += [*check_studies(cases), *check_cohort(cases, facts)]
+    findings += [*check_references(cases), *check_studies(cases), *check_cohort(cases, facts)]
     if cases:
         write_table(cases, root, output)
     return Scan(

@@ -48,6 +48,7 @@ def _next(scan: Scan, columns: Sequence[str], table: str) -> list[str]:
         return []
     return next_steps(
         columns,
+        [frozenset(case.cells) for case in scan.cases],
         table=table,
         same_grids=scan.one_grid,
         same_frames=scan.one_frame,

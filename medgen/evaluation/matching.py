@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from medgen.data.rows import CASE_ID
@@ -11,7 +11,7 @@ from medgen.data.table import read_table
 from medgen.dicom import Choice
 from medgen.metrics import Profile
 from medgen.problems import ConfigurationError, NothingFound, Problem
-from medgen.volumes import is_dicom, list_volumes, with_choice
+from medgen.volumes import Found, is_dicom, list_volumes, with_choice
 
 LISTED = 20
 _NO_CHOICE = Choice()
@@ -153,8 +153,10 @@ def volumes_by_name(path: Path, role: str, *, choice: Choice = _NO_CHOICE) -> di
             name is called `case`.
     """
     try:
-        volumes = list_volumes(path, choice)
-    except NothingFound:
+        volumes = _listed(path, choice)
+    except NothingFound as error:
+        if any(problem.code == "E_NO_SERIES" for problem in error.problems):
+            raise error.at(column=role) from None
         volumes = []
     if not volumes:
         message = f"there is no {role} volume at the given place"
@@ -182,6 +184,17 @@ def volumes_by_name(path: Path, role: str, *, choice: Choice = _NO_CHOICE) -> di
         advice = "keep one file for each case"
         raise ConfigurationError(Problem("E_DUPLICATE_CASE", message, advice))
     return found
+
+
+def _listed(path: Path, choice: Choice) -> list[Found]:
+    """List the volumes of one side; a series is chosen where there are several."""
+    try:
+        return list_volumes(path, choice)
+    except NothingFound:
+        every = list_volumes(path, replace(choice, series=""))
+        if len(every) != 1:
+            raise
+        return every
 
 
 def listed(names: Iterable[str]) -> str:

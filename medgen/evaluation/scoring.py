@@ -246,6 +246,8 @@ def _on_grid(
     """Return a volume's values on the reference's grid: as they are, resampled, or refused."""
     if volume.grid.same_as(grid):
         return volume.data
+    if volume.grid.same_voxels_as(grid):  # stored in another order: nothing is interpolated
+        return resample(volume.data, volume.grid, grid, order=0)
     difference = f"{describe(volume.grid)} against the reference's {describe(grid)}"
     if volume.grid.shape == grid.shape:
         gap = np.linalg.norm(volume.grid.corners() - grid.corners(), axis=1).max()

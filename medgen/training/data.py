@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from medgen.config import Config
+from medgen.config import Config, Roles
 from medgen.data import (
     KEYS,
     Batches,
@@ -47,8 +47,11 @@ class Cohort:
         return [self.table.row(case) for case in self.split[name]]
 
 
-def read_cohort(data: Path, config: Config) -> Cohort:
+def read_cohort(data: Path, config: Config, *, reads: Iterable[frozenset[str]]) -> Cohort:
     """Read and divide the table, and fingerprint the files that training will see.
+
+    Where the table leaves the splits to us, cases that lack what every group of `reads` needs are
+    drawn for none of them: half a pair can be neither learned from nor scored.
 
     Raises:
         ConfigurationError: the table is refused, or no case is left to train on.
@@ -56,6 +59,8 @@ def read_cohort(data: Path, config: Config) -> Cohort:
     """
     columns = config.roles.columns()
     table = read_table(data, columns=columns)
+    if not any(row.split for row in table.rows):
+        table = _usable(table, config.roles, reads)
     split = assign_splits(table, config.split)
     if not split["train"]:
         problem = Problem(
@@ -77,6 +82,24 @@ def read_cohort(data: Path, config: Config) -> Cohort:
     if unreadable:
         raise Refusal(unreadable)
     return Cohort(table, split, digests)
+
+
+def _usable(table: Table, roles: Roles, reads: Iterable[frozenset[str]]) -> Table:
+    """Return the table without the rows that no group can use; all of it where none can."""
+    named = {"source": roles.source, "target": roles.target, "label": roles.label}
+    groups = [
+        [column for key in keys if (role := named.get(key)) for column in role.columns]
+        for keys in reads
+    ]
+    rows = tuple(
+        row for row in table.rows if any(all(c in row.cells for c in group) for group in groups)
+    )
+    left = len(table.rows) - len(rows)
+    if not rows or not left:
+        return table
+    every = len(table.rows)
+    logger.warning("%d of %d cases lack an image that the method needs: left out", left, every)
+    return replace(table, rows=rows)
 
 
 def measure_statistics(cohort: Cohort, config: Config) -> Statistics:

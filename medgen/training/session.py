@@ -100,7 +100,7 @@ def prepare_session(
     if start_from is not None:
         read_weights(RunFolder(start_from), method)
         parent = read_run_files(RunFolder(start_from))[1].seen
-    cohort = read_cohort(data, config)
+    cohort = read_cohort(data, config, reads=method.reads)
     statistics = measure_statistics(cohort, config)
     statistics = replace(statistics, seen=statistics.seen | parent)
     preprocessing = preprocessing_of(config, statistics.cohort)

@@ -86,6 +86,17 @@ class Grid:
         distances = np.linalg.norm(self.corners() - other.corners(), axis=1)
         return bool(distances.max() <= tolerance_mm)
 
+    def same_voxels_as(self, other: Grid, tolerance_mm: float = 0.01) -> bool:
+        """Tell whether both grids are one set of voxels, in whatever order of axes."""
+        if sorted(self.shape) != sorted(other.shape):
+            return False
+        steps = [grid.affine[:3, :3] for grid in (self, other)]
+        turned = np.linalg.solve(steps[0], steps[1])
+        if not np.allclose(np.sort(np.abs(turned), axis=0), [[0] * 3, [0] * 3, [1] * 3], atol=0.01):
+            return False
+        gaps = np.linalg.norm(self.corners()[:, None] - other.corners()[None], axis=2)
+        return bool(gaps.min(axis=1).max() <= tolerance_mm)
+
     def crop(self, start: Sequence[int], shape: Sequence[int]) -> Grid:
         """Return the grid of a box of voxels; a negative start or a larger shape pads."""
         affine = self.affine.copy()

@@ -9,7 +9,8 @@ from collections.abc import Container, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from medgen.dicom import Choice, Index, index_tree, split_choice
+from medgen.dicom import Choice, Index, IndexedSeries, index_tree, split_choice
+from medgen.dicom.selection import none_of
 from medgen.problems import NothingFound, Problem
 
 _NO_CHOICE = Choice()
@@ -50,10 +51,11 @@ def list_volumes(
     """List a file, or the volume files directly inside a folder and the DICOM series below it.
 
     The paths of DICOM series carry `choice`, or the one that `path` ends in; where it names a
-    series, others are left out, and so is DICOM below `but_in`. Sorted by name, files first.
-    Hidden files are skipped, and with them the temporary files of an interrupted write; so is a
-    DICOM series that medgen wrote beside the same answer's volume file. A folder without volumes
-    gives an empty list. Raises NothingFound E_MISSING_FILE, ConfigurationError E_CELL_SELECTOR.
+    series and there is DICOM, that series alone is listed. DICOM below `but_in` is left out; if
+    that is `path` itself, what medgen wrote there. Sorted by name, files first. Hidden files are
+    skipped, and with them the temporary files of an interrupted write; so is a DICOM series that
+    medgen wrote beside the same answer's volume file. A folder without volumes gives an empty list.
+    Raises NothingFound E_MISSING_FILE or E_NO_SERIES, ConfigurationError E_CELL_SELECTOR.
     """
     path, own = split_choice(path)
     choice = own.over(choice)
@@ -66,7 +68,7 @@ def list_volumes(
             for one in _dicom_series(path, choice, but_in)
             if not _is_twin(one.path, path, answers)
         ]
-        return [*files, *series]
+        return series if series and choice.series else [*files, *series]
     if path.is_file():
         series = [] if suffix_of(path) else _dicom_series(path, choice, but_in)
         return series or [Found(path, volume_name(path))]
@@ -105,11 +107,13 @@ def _dicom_series(path: Path, choice: Choice, but_in: Path | None) -> list[Found
     wanted = choice.series
     index = index_tree(path)
     if but_in is not None:
-        index = _less(index, but_in)
+        index = _less(index, path, but_in)
+    if wanted and index.series and not any(_is_wanted(one, wanted) for one in index.series):
+        raise NothingFound(none_of(index, choice))
     places = [_common(path, [one.path for one in series.instances]) for series in index.series]
     found = []
     for number, (series, place) in enumerate(zip(index.series, places, strict=True)):
-        if wanted and wanted not in (series.uid, str(series.number)):
+        if wanted and not _is_wanted(series, wanted):
             continue
         others = [one for k, one in enumerate(index.series) if k != number]
         alone = not any(one.path.is_relative_to(place) for s in others for one in s.instances)
@@ -131,11 +135,21 @@ def _dicom_series(path: Path, choice: Choice, but_in: Path | None) -> list[Found
     return sorted(found, key=lambda one: one.name)
 
 
-def _less(index: Index, folder: Path) -> Index:
-    """Return an index without what lies in a folder."""
+def _is_wanted(series: IndexedSeries, wanted: str) -> bool:
+    return wanted in (series.uid, str(series.number))
+
+
+def _less(index: Index, root: Path, folder: Path) -> Index:
+    """Return an index of a root without the answers of earlier calls, which lie in a folder."""
+    same = root.resolve() == folder.resolve()
+    own: dict[Path, bool] = {}
 
     def elsewhere(path: Path) -> bool:
-        return not path.resolve().is_relative_to(folder.resolve())
+        if not path.resolve().is_relative_to(folder.resolve()):
+            return True
+        if path.parent not in own:
+            own[path.parent] = not same or _is_own(path.parent)
+        return not own[path.parent]
 
     kept = [
         replace(series, instances=tuple(one for one in series.instances if elsewhere(one.path)))

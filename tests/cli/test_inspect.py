@@ -3,10 +3,12 @@ from pathlib import Path
 
 import pytest
 from dicom_ambiguous import echoes, two_series
-from dicom_corpus import CANARIES, CT, make_series
+from dicom_corpus import CANARIES, CT, MR, make_series, make_slices, save_series, uid
+from dicom_hard_geometry import tilted
 
 from medgen.cli.app import main
 from medgen.problems import Exit
+from medgen.volumes import list_volumes
 
 
 def test_a_sound_series(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -51,6 +53,9 @@ def test_several_series_and_the_way_out(tmp_path: Path, capsys: pytest.CaptureFi
     out = capsys.readouterr().out
     assert "E_SEVERAL_SERIES" in out
     assert "--series 8" in out
+    assert "files of 2 series" in out
+    assert uid(MR, 0, "series") in out or uid(CT, 0, "series") in out
+    assert [line for line in ("modality: ", "frame of reference", "case id: ") if line in out] == []
     assert main(["inspect", str(tmp_path), "--series", "8"]) == Exit.OK
     assert "modality: MR" in capsys.readouterr().out
     assert main(["inspect", str(tmp_path), "--series", "12"]) == Exit.ALL_FAILED
@@ -68,6 +73,32 @@ def test_phi_on_request_cannot_control_the_terminal(
     assert "\\x1b[31m" in out
     assert "\x1b" not in out
     assert "DOE" not in log.read_text()
+
+
+def test_what_was_computed_and_what_it_is_called(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    slices, _ = make_slices(CT, shape=(8, 7, 5))
+    for one in slices:
+        one.SyntheticData, one.ImageType = "YES", ["DERIVED", "SECONDARY", "AXIAL"]
+    save_series(tmp_path, slices)
+    assert main(["inspect", str(tmp_path)]) == Exit.OK
+    out = capsys.readouterr().out
+    assert "made: synthetic and derived\n" in out
+    assert f"case id: {list_volumes(tmp_path)[0].name}\n" in out
+
+
+def test_straightening_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    tilted(tmp_path)
+    assert main(["inspect", str(tmp_path), "--straighten"]) == Exit.OK
+    assert "W_STRAIGHTENED: voxels were resampled" in capsys.readouterr().out
+
+
+def test_the_help_says_what_the_gate_is(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["inspect", "--help"]) == Exit.OK
+    out = " ".join(capsys.readouterr().out.split())
+    assert "The gate is the check" in out
+    assert "FOLDER/#echo=2" in out
 
 
 def test_options_reach_the_gate(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

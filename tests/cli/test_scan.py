@@ -143,3 +143,24 @@ def test_a_key_with_sites_warns_that_the_site_is_part_of_an_id(
     (hospital.parent / "kept").rename(sites / "siteA" / "DOE_JANE")
     assert scan(sites, "--key", str(key), "--overwrite") == Exit.OK
     assert said in capsys.readouterr().err
+
+
+def test_what_many_cases_have_in_common_is_one_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from dicom_corpus import MR, make_slices, save_series, uid
+
+    for number in range(5):
+        for name in ("fine", "coarse"):
+            slices, _ = make_slices(MR, seed=number + 5 * (name == "fine"), shape=(8, 7, 5))
+            for one in slices:
+                one.PatientID, one.StudyInstanceUID = f"ID{number}", uid(f"study {number}")
+                one.SeriesDescription = "T1"
+            save_series(tmp_path / "tree" / f"{number}" / name, slices)
+    assert scan(tmp_path / "tree") == Exit.OK
+    err = capsys.readouterr().err
+    (line,) = [line for line in err.splitlines() if "W_OTHER_SERIES" in line]
+    assert "[column t1]: in 5 of 5 cases" in line
+    assert line.count("[cell: ") == 1
+    assert line.endswith("and 2 more]")
+    assert len(line) < 400

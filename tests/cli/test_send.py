@@ -40,7 +40,7 @@ def test_what_failed_is_named_on_the_terminal_and_never_in_the_log(tree, tmp_pat
     lines = err.splitlines()
     assert len(lines) == 2
     assert lines[0].startswith("medgen: E_SEND_CONTEXT: the receiver does not take MR Image Stor")
-    assert "rle/IM00001.dcm" in lines[0]
+    assert "5: rle/IM00001.dcm" in lines[0]
     assert lines[1] == "medgen: warning: 1 file stored with the warning status 0xB000"
     logged = log.read_text()
     assert [word for word in CANARIES if word in logged + err + out] == []
@@ -63,7 +63,25 @@ def test_json_has_every_file_that_failed(tree, capsys):
     failed = answer.pop("failed")
     assert answer == {"files": 7, "stored": 4, "warnings": {}, "others": 1, "associations": 1}
     assert [one["code"] for one in failed] == ["E_SEND_CONTEXT"] * 3
-    assert [one["file"] for one in failed] == [f"rle/IM0000{n}.dcm" for n in (1, 2, 3)]
+    assert [one["file"] for one in failed] == [5, 6, 7]
+    assert all("name" not in one for one in failed)
+
+
+def test_json_names_no_file_but_those_that_medgen_named(tree, capsys):
+    (tree / "rle/IM00002.dcm").rename(tree / "rle/0002.dcm")
+    (tree / "rle/IM00003.dcm").rename(tree / "rle/DOE^JANE.dcm")
+    with receiving(KINDS) as received:
+        assert main(["send", str(tree), "--to", received.address, "--json"]) == 8
+    out, err = capsys.readouterr()
+    failed = json.loads(out)["failed"]
+    assert [(one["file"], one.get("name")) for one in failed] == [
+        (5, "0002.dcm"),
+        (6, None),
+        (7, None),
+    ]
+    assert [word for word in CANARIES if word in out] == []
+    assert "rle" not in out
+    assert "5: rle/0002.dcm" in err
 
 
 def test_options_reach_the_receiver(tree, capsys):

@@ -330,3 +330,27 @@ def test_a_template_with_other_voxels_in_the_same_place_is_doubted(
         doubted = template == "noisy"
         assert ("one patient" in sidecar) is doubted
         assert ("one patient" in "".join(outcome.results[0].warnings)) is doubted
+
+
+def test_a_folder_converted_onto_itself_does_not_feed_on_its_answers(
+    model: Model, tmp_path: Path
+) -> None:
+    write_mr(tmp_path / "DOE")
+    cases = cases_of_input(tmp_path, model, output=tmp_path)
+    assert convert(model, cases, tmp_path, formats=("dicom",)).count("ok") == 1
+    again = cases_of_input(tmp_path, model, output=tmp_path)
+    assert again == cases
+    assert convert(model, again, tmp_path, formats=("dicom",)).count("kept") == 1
+
+
+def test_an_image_of_another_modality_is_not_converted(model: Model, tmp_path: Path) -> None:
+    make_series(tmp_path / "ct", shape=SHAPE, spacing=SPACING, values=ball())
+    assert codes(convert(model, case_of(tmp_path / "ct"), tmp_path / "out")) == ["E_MODALITY"]
+    checked = check_cohort(model, case_of(tmp_path / "ct"), tmp_path / "out", options=Options())
+    assert codes(checked) == ["E_MODALITY"]
+
+
+def test_a_series_is_not_written_to_one_file(model: Model, tmp_path: Path) -> None:
+    source = write_mr(tmp_path / "mr")
+    with pytest.raises(ConfigurationError, match="E_OUTPUT"):
+        convert(model, case_of(source), tmp_path / "out.dcm", formats=("dicom",))

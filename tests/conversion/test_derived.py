@@ -101,6 +101,38 @@ def test_no_series_is_derived_from_two_patients(
     assert "patients" in problem.message
 
 
+def test_all_source_columns_are_referred_to(sources: dict[str, Volume], tmp_path: Path) -> None:
+    def rename(dataset: Any) -> None:
+        dataset.SeriesInstanceUID = "1.2.7"
+        dataset.SOPInstanceUID = f"1.2.7.{dataset.InstanceNumber}"
+
+    each(tmp_path / "t2", MR, rename, shape=SHAPE)
+    both = sources | {"t2": open_volume(tmp_path / "t2")}
+    volume = Volume(np.full(SHAPE, 40, np.float32), sources["mr"].grid, "HU")
+    one, *_ = written(tmp_path / "out", volume, {"kind": "image"}, both)
+    assert [item.SeriesInstanceUID for item in one.ReferencedSeriesSequence][1:] == ["1.2.7"]
+    assert one.DerivationDescription.startswith("computed from MR and MR by segmenter")
+    template = sources["mr"].series
+    write_dicom(
+        tmp_path / "of", Converted(volume, {"kind": "image"}), both, PROVENANCE, template=template
+    )
+    first = pydicom.dcmread(tmp_path / "of" / "0001.dcm")
+    assert len(first.ReferencedSeriesSequence) == 1
+
+
+def test_a_column_that_cannot_be_referred_to_is_told_of_before_computing(
+    sources: dict[str, Volume], tmp_path: Path
+) -> None:
+    def blank(dataset: Any) -> None:
+        dataset.StudyInstanceUID = ""
+
+    each(tmp_path / "t2", MR, blank, shape=SHAPE)
+    both = sources | {"t2": open_volume(tmp_path / "t2")}
+    (problem,) = derived_problems(both, IMAGE, unit="HU", template=None)
+    assert problem.code == "E_NO_IDENTITY"
+    assert "a further source cannot be referred to" in problem.message
+
+
 def test_voxels_that_only_dicom_clips_are_reported(
     sources: dict[str, Volume], tmp_path: Path
 ) -> None:

@@ -93,11 +93,19 @@ def test_series_in_two_frames_of_reference_are_no_pair(tmp_path: Path) -> None:
 def test_a_header_may_not_contradict_the_configured_unit(tmp_path: Path) -> None:
     found = {
         "mr": open_volume(write(tmp_path / "mr", MR)),
-        "ct": open_volume(write(tmp_path / "p", PT)),
+        "image": open_volume(write(tmp_path / "p", PT)),
     }
     with pytest.raises(Refusal) as caught:
-        preprocessing().prepare_case(found)
-    assert [(p.code, p.column) for p in caught.value.problems] == [("E_UNIT", "ct")]
+        preprocessing(target="image").prepare_case(found)
+    assert [(p.code, p.column) for p in caught.value.problems] == [("E_UNIT", "image")]
+
+
+def test_a_header_may_not_contradict_the_columns_name(tmp_path: Path) -> None:
+    found = volumes(tmp_path)
+    found["mr"] = open_volume(tmp_path / "ct")
+    with pytest.raises(Refusal) as caught:
+        preprocessing().prepare_source(found)
+    assert [(p.code, p.column) for p in caught.value.problems] == [("E_MODALITY", "mr")]
 
 
 def test_what_the_scanner_padded_is_not_trained_on(tmp_path: Path) -> None:

@@ -91,6 +91,60 @@ def test_what_the_reader_found_is_said_once() -> None:
     assert check_derivable(source, unit_or_kind="HU") == [found]
 
 
+@pytest.mark.parametrize(
+    ("keyword", "value"),
+    [
+        ("PatientID", "MRN123" * 11),
+        ("PatientID", ["MRN123", "MRN124"]),
+        ("PatientID", "MRN\t123"),
+        ("PatientName", "DOE" * 22),
+        ("PatientName", "DOE^JANE^A^B^C^D"),
+        ("PatientName", "DOE=A=B=C"),
+    ],
+)
+@pytest.mark.parametrize("kind", ["HU", "labels", "map"])
+def test_an_identity_that_no_valid_file_can_hold_is_refused(
+    keyword: str, value: Any, kind: str
+) -> None:
+    (problem,) = check_derivable(spoiled(**{keyword: value}), unit_or_kind=kind)
+    assert codes([problem]) == ["E_NO_IDENTITY"]
+    assert problem.message.startswith(f"the source's {keyword} is of a form or length")
+
+
+@pytest.mark.parametrize("value", ["1..2", "1.2.", ".1"])
+@pytest.mark.parametrize("keyword", ["StudyInstanceUID", "FrameOfReferenceUID"])
+def test_uids_with_empty_components_are_refused(keyword: str, value: str) -> None:
+    source = replace(spoiled(**{keyword: value}), frame_of_reference=value)
+    (problem,) = check_derivable(source, unit_or_kind="HU")
+    assert codes([problem]) == ["E_NO_IDENTITY"]
+    assert keyword in problem.message
+
+
+def test_what_identifies_nobody_may_be_invalid() -> None:
+    source = spoiled(PatientSex="male", StudyDate="2020.01.02", PatientBirthDate="1961")
+    assert check_derivable(source, unit_or_kind="HU") == []
+
+
+@pytest.mark.parametrize(
+    ("keyword", "value"),
+    [("SeriesDate", "2020.01.02"), ("SeriesTime", "10:11:12"), ("DecayCorrection", "start")],
+)
+def test_a_pet_image_is_not_dated_by_another_clock(keyword: str, value: str) -> None:
+    source = spoiled("PT", **{keyword: value})
+    (problem,) = check_derivable(source, unit_or_kind="Bq/ml")
+    assert codes([problem]) == ["E_DICOM_TARGET"]
+    assert keyword in problem.message
+    assert check_derivable(source, unit_or_kind="HU") == []
+
+
+def test_further_sources_must_have_what_they_are_referred_to_by() -> None:
+    source, other = source_series("MR"), spoiled(SOPInstanceUID="")
+    assert check_derivable(source, unit_or_kind="HU", others=[source_series("MR", seed=1)]) == []
+    (problem,) = check_derivable(source, unit_or_kind="HU", others=[other, other])
+    assert codes([problem]) == ["E_NO_IDENTITY"]
+    assert problem.message.startswith("a further source cannot be referred to: 5 of 5")
+
+
 def test_all_problems_are_collected() -> None:
     source = spoiled("PT", StudyInstanceUID="", DecayCorrection="", FrameReferenceTime=None)
     problems = check_derivable(source, unit_or_kind="SUV")

@@ -112,7 +112,8 @@ def test_three_thin_slices_with_rounded_positions_are_not_tilted() -> None:
 @pytest.mark.parametrize(
     ("heights", "expected", "said"),
     [
-        ([0, 3, 6, 12, 15], ["E_NONUNIFORM_SPACING"], "from 3 to 6 mm, usually 3 mm, as if 1 slic"),
+        ([0, 3, 6, 12, 15], ["E_NONUNIFORM_SPACING"], "usually 3 mm, as if 1 slice was missing"),
+        ([0, 3, 9, 15, 18, 21, 24], ["E_NONUNIFORM_SPACING"], "as if 2 slices were missing"),
         ([0, 3, 6, 9.2, 12.2], ["E_NONUNIFORM_SPACING"], "from 3 to 3.2 mm"),
         ([0, 3, 6, 9.04, 12], [], ""),
         ([0, 10, 20, 30.09, 40], [], ""),  # 1 % of 10 mm
@@ -158,6 +159,32 @@ def test_a_slice_beside_the_others_is_refused_even_straightened() -> None:
 def test_straightening_stops_where_a_part_is_missing(widest: float, expected: list[str]) -> None:
     frames = at_heights([0, 3, 6, 6 + widest, 9 + widest])
     assert codes(frames, straighten=True) == expected
+
+
+def test_straightening_is_offered_only_where_it_would_work() -> None:
+    wide, shift = at_heights([0, 3, 6, 9, 24], shift=(0.2, 0)), at_heights([0, 3, 6, 12])
+    assert codes(wide) == ["E_GANTRY_TILT", "E_NONUNIFORM_SPACING"]
+    assert not [one for one in arrange(wide)[1] if "--straighten" in str(one)]
+    assert "--straighten" in arrange(shift)[1][0].advice
+    beside = frames_at(np.add(ORIGIN, [(0, 0, 0), (0, 0, 3), (2, 0, 6), (0, 0, 12)]))
+    assert not [one for one in arrange(beside)[1] if "--straighten" in str(one)]
+    assert "--straighten does not mend" in str(arrange(beside, straighten=True)[1][0])
+
+
+def test_a_gap_too_wide_to_straighten_says_so() -> None:
+    frames = at_heights([0, 3, 6, 9, 24, 27])
+    (plain,), (flagged,) = arrange(frames)[1], arrange(frames, straighten=True)[1]
+    assert "--straighten does not fill gaps of more than 2 slices" in flagged.message
+    assert "5 times the usual one" in flagged.message
+    assert plain.message in flagged.message
+    assert plain != flagged
+
+
+def test_a_gap_beside_unread_files_is_mended_with_them() -> None:
+    frames = at_heights([0, 3, 6, 12, 15])
+    (problem,) = arrange(frames, incomplete=True)[1]
+    assert "--straighten" not in problem.advice
+    assert "cannot be read" in problem.advice
 
 
 def test_what_is_to_be_straightened_keeps_its_places() -> None:

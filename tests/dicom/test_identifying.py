@@ -1,4 +1,4 @@
-from dicom_corpus import CT, PT, make_slices
+from dicom_corpus import CT, PT, SOP_CLASSES, make_slices, uid
 from pydicom.datadict import tag_for_keyword
 from pydicom.dataset import Dataset
 from pydicom.sequence import Sequence
@@ -34,6 +34,8 @@ def test_sequences_are_opened_and_private_attributes_counted() -> None:
     item = Dataset()
     item.ScheduledProcedureStepDescription = "head"
     item.CodeValue = "1"
+    item.RequestedProcedureCodeSequence = Sequence([coded("head")])
+    slices[0].InstitutionCodeSequence = Sequence([coded("Springfield")])
     slices[0].RequestAttributesSequence = Sequence([item])
     block = slices[0].private_block(0x0019, "WORKSHOP", create=True)
     block.add_new(0x01, "LO", "DOE")
@@ -41,11 +43,37 @@ def test_sequences_are_opened_and_private_attributes_counted() -> None:
     found = identification(slices)
     names = {one.name for one in found.attributes}
     assert "RadiopharmaceuticalInformationSequence.RadiopharmaceuticalStartTime" in names
-    # The table names the sequence itself: all that it holds counts.
-    assert "RequestAttributesSequence.CodeValue" in names
+    assert {"InstitutionCodeSequence.CodeValue", "InstitutionCodeSequence.CodeMeaning"} <= names
+    assert "InstitutionCodeSequence.CodingSchemeDesignator" not in names
+    # The table names the sequence itself; a code of what was done is nobody's own.
+    assert "RequestAttributesSequence.CodeValue" not in names
+    assert not [name for name in names if "RequestedProcedureCodeSequence" in name]
     assert "RequestAttributesSequence.ScheduledProcedureStepDescription" in names
     assert "PatientOrientationCodeSequence.CodeValue" not in names
     assert found.private == 1
+
+
+def test_references_count_by_the_instance_alone() -> None:
+    reference = Dataset()
+    reference.ReferencedSOPClassUID = SOP_CLASSES[CT]
+    reference.ReferencedSOPInstanceUID = uid("source")
+    reference.ReferencedFrameNumber = 3
+    reference.SpatialLocationsPreserved = "YES"
+    reference.PurposeOfReferenceCodeSequence = Sequence([coded("Source image")])
+    reference.ManufacturerModelName = "a text may be someone's"
+    header = Dataset()
+    header.SourceImageSequence = Sequence([reference])
+    names = [one.name for one in identification([header]).attributes]
+    assert sorted(names) == [
+        "SourceImageSequence.ManufacturerModelName",
+        "SourceImageSequence.ReferencedSOPInstanceUID",
+    ]
+
+
+def coded(meaning: str) -> Dataset:
+    item = Dataset()
+    item.CodeValue, item.CodingSchemeDesignator, item.CodeMeaning = "1", "DCM", meaning
+    return item
 
 
 def test_overlays_and_attributes_without_a_keyword_count() -> None:

@@ -18,13 +18,12 @@ from derived_sources import (
     valid_slices,
     write_answer,
 )
-from dicom_judges import (
-    iod_errors,
-)
+from dicom_judges import assert_same_volume, iod_errors
 from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 
 from medgen.dicom.frames import Frame, SeriesFacts
+from medgen.dicom.reading import read_series
 from medgen.dicom.writing import digest_of_folder
 from medgen.problems import Refusal
 
@@ -72,6 +71,27 @@ def test_files_are_numbered_along_the_axis_and_point_to_their_frame(tmp_path: Pa
         assert series.SeriesInstanceUID == frame.header.SeriesInstanceUID
         named = [item.ReferencedSOPInstanceUID for item in series.ReferencedInstanceSequence]
         assert named == [frame.header.SOPInstanceUID for frame in source.frames]
+
+
+@pytest.mark.parametrize("unit", ["HU", "Bq/ml"])
+def test_images_are_numbered_as_the_sources_are(tmp_path: Path, unit: str) -> None:
+    source = source_series("MR" if unit == "HU" else "PT", directions=SIDES["sagittal"])
+    for index, frame in enumerate(source.frames):
+        frame.header.InstanceNumber = 128 - 3 * index
+    data = answer_values(source.shape, unit)
+    write_answer(tmp_path / "answer", source, unit, data)
+    count = len(source.frames)
+    tolerance = 0.0 if unit == "HU" else 1.0
+    for number, image in enumerate(read_files(tmp_path / "answer"), 1):
+        frame = source.frames[count - number]
+        assert image.InstanceNumber == number
+        assert image.get("ImageIndex", number) == number
+        assert image.ImagePositionPatient == frame.header.ImagePositionPatient
+        (reference,) = image.SourceImageSequence
+        assert reference.ReferencedSOPInstanceUID == frame.header.SOPInstanceUID
+        assert np.abs(decoded(image) - data[:, :, count - number]).max() <= tolerance
+    again = read_series(tmp_path / "answer")
+    assert_same_volume((again.data, again.facts.affine), data, source.affine, tolerance=tolerance)
 
 
 def test_what_a_synthetic_ct_says_of_itself(tmp_path: Path) -> None:
@@ -208,7 +228,7 @@ def test_a_multi_frame_source_gives_one_file_per_frame(tmp_path: Path) -> None:
     images = read_files(tmp_path / "answer")
     assert len(images) == len(frames)
     numbers = [image.SourceImageSequence[0].ReferencedFrameNumber for image in images]
-    assert numbers == [5, 4, 3, 2, 1]
+    assert numbers == [1, 2, 3, 4, 5], "frames are numbered against the third axis"
     for image in images:
         assert "NumberOfFrames" not in image
         (item,) = image.ReferencedSeriesSequence[0].ReferencedInstanceSequence

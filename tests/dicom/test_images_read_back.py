@@ -102,10 +102,27 @@ def test_a_straightened_source_is_referred_to_as_a_whole(tmp_path: Path) -> None
         assert len(references) == len(source.frames)
         assert {item.SpatialLocationsPreserved for item in references} == {"NO"}
         assert image.DerivationCodeSequence[0].CodeMeaning == "Spatial resampling"
+        assert "resampled onto an even, upright grid" in image.DerivationDescription
         assert float(image.SliceThickness) == pytest.approx(2.3 / 2)
     assert iod_errors(tmp_path / "answer" / "0001.dcm") == []
     found = by_dcm2niix(tmp_path / "answer", tmp_path / "nifti")
     assert_same_volume(found, data, affine)
+
+
+@pytest.mark.parametrize("numbered", ["along", "against"])
+def test_a_straightened_answer_is_numbered_as_its_source(tmp_path: Path, numbered: str) -> None:
+    source = source_series("MR")
+    affine = source.affine.copy()
+    affine[:3, 2] *= 0.5
+    straight = replace(source, affine=affine, shape=(11, 9, 9), straightened=True)
+    if numbered == "against":
+        for index, frame in enumerate(source.frames):
+            frame.header.InstanceNumber = 9 - index
+    data = answer_values(straight.shape, "HU")
+    write_answer(tmp_path / "answer", straight, "HU", data)
+    heights = [float(one.ImagePositionPatient[2]) for one in read_files(tmp_path / "answer")]
+    assert heights == sorted(heights, reverse=numbered == "against")
+    assert_same_volume(by_dcm2niix(tmp_path / "answer", tmp_path / "nifti"), data, affine)
 
 
 @pytest.mark.real

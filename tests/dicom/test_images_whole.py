@@ -109,7 +109,7 @@ def test_odd_headers_are_written_without_a_word_about_them(
     with quiet():
         for one in slices:
             one.SpecificCharacterSet = "ISO_IR 100"
-            one.PatientName = "DOE^JANE " * 20
+            one.StudyDescription = "DOE^JANE " * 20
             one.PatientComments = "\N{SNOWMAN} JANE"
             one.add_new("PatientAge", "AS", "MRN123 is no age")
             one.StudyInstanceUID, one.FrameOfReferenceUID = "1.2.03", "1.2.04"

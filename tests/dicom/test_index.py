@@ -41,6 +41,15 @@ def test_a_tree_becomes_series_by_header_alone(tmp_path: Path) -> None:
     assert (index.unread, index.others) == ((), 0)
 
 
+def test_a_series_without_modality_has_that_of_its_class(tmp_path: Path) -> None:
+    slices, _ = make_slices(CT, shape=SMALL)
+    for one in slices:
+        one.Modality = ""
+    save_series(tmp_path, slices)
+    (series,) = index_tree(tmp_path).series
+    assert series.modality == CT
+
+
 def test_one_file_is_an_index_too(tmp_path: Path) -> None:
     make_series(tmp_path, CT, shape=SMALL)
     (series,) = index_tree(sorted(tmp_path.iterdir())[0]).series

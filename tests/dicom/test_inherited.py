@@ -1,8 +1,10 @@
+from pathlib import Path
 from typing import Any
 
 import pydicom
 import pytest
-from derived_sources import facts_of, valid_slices
+from derived_sources import facts_of, valid_slices, write_answer
+from dicom_judges import iod_errors
 from pydicom.datadict import tag_for_keyword
 from pydicom.dataset import Dataset
 
@@ -14,6 +16,9 @@ from medgen.dicom.inherited import (
     inherit,
     inherit_quality,
 )
+from medgen.dicom.values import quiet
+
+TYPE_2 = ("PatientSex", "PatientBirthDate", "StudyDate", "StudyTime", "AccessionNumber")
 
 
 def inherited(**values: Any) -> Dataset:
@@ -70,6 +75,58 @@ def test_private_attributes_stay_behind_even_inside_sequences() -> None:
     assert target.ProcedureCodeSequence[0].CodeMeaning == "head"
     assert not any(element.tag.is_private for element in target.iterall())
     assert any(element.tag.is_private for element in item), "the source is not to be changed"
+
+
+INVALID = {
+    "PatientSex": "male",
+    "PatientBirthDate": "1961.03.07",
+    "StudyDate": "2020.01.02",
+    "StudyTime": "10:11:12",
+    "AccessionNumber": "1" * 17,
+    "StudyDescription": "x" * 65,
+    "PatientAge": "45",
+    "PatientWeight": ["70", "71"],
+    "PregnancyStatus": 9,
+    "PatientIdentityRemoved": "MAYBE",
+    "BodyPartExamined": "brain",
+}
+
+
+def test_invalid_values_are_left_behind(tmp_path: Path) -> None:
+    with quiet():
+        target = inherited(**INVALID)
+    for keyword in INVALID:
+        if keyword in TYPE_2:
+            assert target[keyword].is_empty
+        else:
+            assert keyword not in target
+    assert target.PatientID == "MRN123"
+    slices = valid_slices("MR")
+    with quiet():
+        for one in slices:
+            for keyword, value in INVALID.items():
+                setattr(one, keyword, value)
+        write_answer(tmp_path / "answer", facts_of(slices))
+    assert iod_errors(tmp_path / "answer" / "0001.dcm") == []
+
+
+def test_long_decimals_are_spelled_shorter() -> None:
+    with quiet():
+        target = inherited(PatientWeight="70.12345678901234567", PatientSize="1.70")
+    assert len(target["PatientWeight"].value.original_string) <= 16
+    assert float(target.PatientWeight) == pytest.approx(70.123456789, abs=1e-9)
+    assert target["PatientSize"].value.original_string == "1.70"
+
+
+def test_invalid_values_within_sequences_are_left_behind() -> None:
+    item = Dataset()
+    item.PatientID, item.TypeOfPatientID = "A1", "TEXT"
+    with quiet():
+        item.IssuerOfPatientID = "x" * 65
+        target = inherited(OtherPatientIDsSequence=[item])
+    (kept,) = target.OtherPatientIDsSequence
+    assert (kept.PatientID, "IssuerOfPatientID" in kept) == ("A1", False)
+    assert "IssuerOfPatientID" in item, "the source is not to be changed"
 
 
 @pytest.mark.parametrize(

@@ -118,6 +118,9 @@ def test_a_straightened_source_is_referred_to_as_a_whole(tmp_path: Path) -> None
     write(tmp_path / "answer", straight, data)
     assert iod_errors(tmp_path / "answer" / "0001.dcm") == []
     assert_same_volume(read(tmp_path / "answer"), data, affine)
+    made = pydicom.dcmread(tmp_path / "answer" / "0001.dcm")
+    assert [item.CodeMeaning for item in made.DerivationCodeSequence] == ["Spatial resampling"]
+    assert "resampled onto an even, upright grid" in made.DerivationDescription
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf, 1e39])

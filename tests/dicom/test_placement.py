@@ -52,6 +52,28 @@ def test_any_order_of_axes_is_found_by_the_affine(
     assert [plane.frame for plane in placement.planes] == list(source.frames)
 
 
+@pytest.mark.parametrize(
+    ("numbers", "backwards"),
+    [
+        ((1, 2, 3, 4, 5), False),
+        ((128, 127, 100, 9, -3), True),
+        ((5, 4, 3, 2, None), False),
+        ((5, 4, 4, 2, 1), False),
+        ((5, 3, 4, 2, 1), False),
+        ((None,) * 5, False),
+    ],
+)
+def test_planes_are_in_the_order_of_the_image_numbers(
+    numbers: tuple[int | None, ...], backwards: bool
+) -> None:
+    source = source_series("MR")
+    for frame, number in zip(source.frames, numbers, strict=True):
+        frame.header.InstanceNumber = number
+    placement = place(source.shape, source.affine, source)
+    assert placement.order == ((4, 3, 2, 1, 0) if backwards else (0, 1, 2, 3, 4))
+    assert [plane.frame for plane in placement.planes] == list(source.frames)
+
+
 @pytest.mark.parametrize("offset", [0.02, -0.02])
 @pytest.mark.parametrize("axis", range(3))
 def test_an_answer_beside_its_source_is_refused(axis: int, offset: float) -> None:

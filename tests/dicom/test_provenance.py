@@ -11,6 +11,7 @@ from medgen.dicom.provenance import (
     MANUFACTURER,
     NOTICE,
     RESEARCH_ONLY,
+    STRAIGHTENED,
     declare,
     described,
     text,
@@ -121,3 +122,17 @@ def test_the_contribution_is_dated_at_one_moment_whatever_the_clock_of_the_sourc
     for zone in ("", "+0900"):
         item = declared(zone=zone).ContributingEquipmentSequence[0]
         assert item.ContributionDateTime == "20260304050607.891000+0000"
+
+
+def test_resampled_slices_are_told_of_even_if_there_is_no_room() -> None:
+    source = replace(source_series("MR"), straightened=True)
+    for words in ("", "computed", "x" * 2000):
+        target = Dataset()
+        derivation = replace(DERIVATION, description=words)
+        declare(target, source, derivation, title="Synthetic CT", offset=1000)
+        said = target.DerivationDescription
+        assert STRAIGHTENED in said
+        assert said.endswith(NOTICE)
+        assert len(said) <= 1024
+        assert target.ContributingEquipmentSequence[0].ContributionDescription == said
+    assert STRAIGHTENED not in declared().DerivationDescription

@@ -108,6 +108,11 @@ def test_straightened_series_say_so(tmp_path: Path) -> None:
     assert series.facts.shape == series.data.shape
     assert series.valid is not None
     assert (series.data[~series.valid] == -1024).all()
+    (note,) = series.notes
+    assert note.code == "W_STRAIGHTENED"
+    assert "tilt 17 degrees, gaps from 2.5 to 2.5 mm, usually 2.5 mm" in note.message
+    assert "0 of 10 slice positions are interpolated" in note.message
+    assert "missing" not in note.message
 
 
 def test_straight_series_stay_as_they_are(tmp_path: Path) -> None:
@@ -115,6 +120,7 @@ def test_straight_series_stay_as_they_are(tmp_path: Path) -> None:
     series = read_series(tmp_path, Choice(straighten=True))
     assert_exact(truth, series)
     assert not series.facts.straightened
+    assert not series.notes
     assert series.data.dtype == np.int16
 
 
@@ -239,8 +245,10 @@ def test_real_trees_and_gaps_are_refused(real_data: Path) -> None:
     (problem,) = refused(folder / "mr_flair_uneven")
     assert problem.code == "E_NONUNIFORM_SPACING"
     assert "from 3 to 15 mm" in problem.message
-    straighten = Choice(straighten=True)
-    assert codes(refused(folder / "mr_flair_uneven", straighten)) == ["E_NONUNIFORM_SPACING"]
+    assert "--straighten" not in str(problem)
+    (straightened,) = refused(folder / "mr_flair_uneven", Choice(straighten=True))
+    assert straightened.code == "E_NONUNIFORM_SPACING"
+    assert "--straighten does not fill gaps of more than 2 slices" in straightened.message
 
 
 def by_dcm2niix(folder: Path, tmp_path: Path) -> Any:

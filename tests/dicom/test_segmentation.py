@@ -127,6 +127,9 @@ def test_a_straightened_source_is_referred_to_as_a_whole(tmp_path: Path) -> None
     assert iod_errors(path) == []
     made = pydicom.dcmread(path)
     assert {item.SpatialLocationsPreserved for item in made.SourceImageSequence} == {"NO"}
+    meanings = [item.CodeMeaning for item in made.DerivationCodeSequence]
+    assert meanings == ["Segmentation", "Spatial resampling"]
+    assert "resampled onto an even, upright grid" in made.DerivationDescription
 
 
 def test_the_same_labels_give_the_same_bytes_and_others_other_uids(tmp_path: Path) -> None:

@@ -54,7 +54,9 @@ def test_several_series_are_listed_without_their_texts(tmp_path: Path) -> None:
     (problem,) = selected(tmp_path).problems
     assert problem.code == "E_SEVERAL_SERIES"
     assert "number 3 (CT, 3 files), without number (other modality, 3 files)" in problem.message
-    assert "UID" in problem.advice
+    assert "--series UID" in problem.advice
+    assert "FOLDER/#series=UID" in problem.advice
+    assert "`medgen inspect FOLDER`" in problem.advice
     assert_discreet([problem])
 
 
@@ -63,7 +65,7 @@ def test_a_long_list_is_cut(tmp_path: Path) -> None:
         make_series(tmp_path / f"{number}", CT, shape=(2, 2, 1), seed=number)
     (problem,) = selected(tmp_path).problems
     assert "15 series" in problem.message
-    assert "number 14 (CT, 1 files) and 3 more" in problem.message
+    assert "number 14 (CT, 1 file) and 3 more" in problem.message
 
 
 def test_a_number_that_two_series_have_does_not_choose(tmp_path: Path) -> None:
@@ -104,8 +106,23 @@ def test_unread_files_elsewhere_do_not_once_a_series_is_named(tmp_path: Path) ->
     assert codes(selected(tmp_path, series="3").problems) == ["E_EMPTY_FILE"]
 
 
+def test_what_cannot_be_read_is_counted(tmp_path: Path) -> None:
+    make_series(tmp_path, CT, shape=SMALL)
+    assert selected(tmp_path).unread == 0
+    (tmp_path / "c.dcm").touch()
+    assert selected(tmp_path).unread == 1
+
+
+def test_a_series_that_is_not_there_names_the_way_to_the_others(tmp_path: Path) -> None:
+    for seed, modality in enumerate((CT, MR)):
+        make_series(tmp_path / modality, modality, shape=SMALL, seed=seed)
+    (problem,) = selected(tmp_path, series="99").problems
+    assert "`medgen inspect FOLDER` lists them with their UIDs" in problem.advice
+
+
 def test_nothing_to_select(tmp_path: Path) -> None:
-    assert codes(selected(tmp_path).problems) == ["E_NO_SERIES"]
+    (problem,) = selected(tmp_path).problems
+    assert (problem.code, problem.message) == ("E_NO_SERIES", "there is no DICOM file")
 
 
 def test_byte_equal_copies_count_once(tmp_path: Path) -> None:
@@ -179,6 +196,7 @@ def test_an_image_turned_a_little_is_no_localizer() -> None:
     assert len(without_localizers(frames(headers))[0]) == 5
 
 
+@pytest.mark.slow
 def test_tens_of_thousands_of_images_are_compared_by_their_orientations() -> None:
     header = make_slices(MR, shape=(4, 4, 2))[0][0]
     lone = copy.deepcopy(header)

@@ -2,14 +2,19 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 from dicom_corpus import CT, OBLIQUE, ORIGIN, SPACING, make_slices, world_of
+from dicom_hard_geometry import missing_slice
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from medgen.dicom.choice import Choice
 from medgen.dicom.frames import Frame, Instance
 from medgen.dicom.geometry import Arrangement, arrange
-from medgen.dicom.straightening import straight_grid, straighten
+from medgen.dicom.reading import read_series
+from medgen.dicom.straightening import straight_grid, straighten, straightening_note
+from medgen.problems import Refusal
 
 PLANE = (9, 8)
 SLOPES = np.array([1.5, -2.0, 0.7])
@@ -73,6 +78,41 @@ def test_gaps_are_filled_from_their_neighbours() -> None:
     assert valid is None
     assert values[4, 4].tolist() == [10, 20, 30, 40, 50, 60]
     assert values.dtype == np.float32
+
+
+@pytest.mark.parametrize(
+    ("heights", "said"),
+    [
+        ([0, 3, 6, 12, 15], "1 of 6 slice positions is interpolated, where 1 slice is missing"),
+        ([0, 3, 6, 15, 18, 21], "2 of 8 slice positions are interpolated, where 2 slices are miss"),
+        ([0, 3.001, 5.999, 12, 15], "1 of 6 slice positions is interpolated, where 1 slice is"),
+        ([0, 4, 8, 12, 19, 26], "gaps from 4 to 7 mm, usually 4 mm; 5 of 7"),
+    ],
+)
+def test_the_note_says_how_much_is_new(heights: Any, said: str) -> None:
+    arrangement, _ = stack(heights, shift=(0, np.tan(np.deg2rad(12.5))))
+    note = straightening_note(arrangement)
+    assert note.code == "W_STRAIGHTENED"
+    assert "tilt 12.5 degrees" in note.message
+    assert said in note.message
+
+
+def test_the_note_of_straightening_counts_what_was_missing(tmp_path: Path) -> None:
+    missing_slice(tmp_path)
+    series = read_series(tmp_path, Choice(straighten=True))
+    (note,) = series.notes
+    assert "tilt 0 degrees, gaps from 2.5 to 5 mm, usually 2.5 mm" in note.message
+    assert "1 of 10 slice positions is interpolated, where 1 slice is missing" in note.message
+
+
+@pytest.mark.parametrize("damage", [b"", b"DICM"])
+def test_a_file_that_cannot_be_read_is_the_missing_slice(tmp_path: Path, damage: bytes) -> None:
+    missing_slice(tmp_path)
+    (tmp_path / "lost.dcm").write_bytes(damage)
+    with pytest.raises(Refusal, match="E_NONUNIFORM_SPACING") as caught:
+        read_series(tmp_path)
+    assert len(caught.value.problems) == 2
+    assert "--straighten" not in str(caught.value)
 
 
 def test_whole_shifts_copy_voxels() -> None:

@@ -4,11 +4,11 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from medgen.data.modality import modality_of
 from medgen.data.rows import RESERVED
 from medgen.discovery.columns import (
     kind_of,
     known_column,
-    modality_of,
     ordered,
     plain,
     slug,

@@ -108,8 +108,11 @@ def cohort_codes(table: dict[str, dict[str, Facts]]) -> list[tuple[str, str | No
 def test_a_sparse_column_is_told() -> None:
     table = {name: {"t1": fact()} for name in "abc"}
     table["a"]["t2"] = fact()
-    assert cohort_codes(table) == [("E_COLUMN_SPARSE", None, "t2")]
-    table["b"]["t2"] = fact()
+    table["b"]["ct"] = fact()
+    (finding,) = check_cohort(*cohort(table))
+    assert (finding.problem.code, finding.refused) == ("W_COLUMN_SPARSE", False)
+    assert finding.problem.message.endswith("3 cases have these columns: t2 1, ct 1")
+    table["b"]["t2"] = table["a"]["ct"] = fact()
     assert cohort_codes(table) == []
 
 

@@ -32,7 +32,7 @@ def told(found: Scan, code: str) -> list[Finding]:
 
 
 def codes(found: Scan) -> set[tuple[str, str | None]]:
-    quiet = ("W_NUMBERED", "E_COLUMN_SPARSE")
+    quiet = ("W_NUMBERED", "W_COLUMN_SPARSE")
     problems = [finding.problem for finding in found.findings]
     return {(one.code, one.column) for one in problems if one.code not in quiet}
 
@@ -49,7 +49,7 @@ def rows(root: Path) -> list[dict[str, str]]:
 def test_one_patient_with_three_modalities_in_two_folders(series: Series, tmp_path: Path) -> None:
     series("x/mixed", MR, seed=1, SeriesDescription="AX T1")
     series("x/mixed", CT, seed=2, first=50)
-    series("y", PT, seed=3)
+    series("y", PT, seed=3, NumberOfSlices=5)
     found = scanned(tmp_path)
     assert found.exit_code == Exit.OK
     assert [(one.layout, one.scope, one.volumes) for one in found.layouts] == [("DICOM", (), 3)]
@@ -85,7 +85,9 @@ def test_frames_that_differ_are_told_and_registered_first(series: Series, tmp_pa
     series("ct", CT, seed=2)
     found = scanned(tmp_path)
     (finding,) = told(found, "W_FRAMES_DIFFER")
-    assert (finding.problem.column, finding.refused) == ("ct", False)
+    assert (finding.problem.case, finding.problem.column) == (None, "ct")
+    assert not finding.refused
+    assert "in 1 of 1 cases" in finding.problem.message
     assert "medgen prepare" in finding.problem.advice
     steps = summarise(found, table="cases.csv", keyed=False)["next"]
     assert steps[0].startswith("medgen prepare --data cases.csv")
@@ -96,21 +98,52 @@ def test_frames_that_differ_are_told_and_registered_first(series: Series, tmp_pa
     assert told(scanned(tmp_path), "W_FRAMES_DIFFER")
 
 
-def test_studies_are_rows_and_a_shared_frame_joins_them(series: Series, tmp_path: Path) -> None:
-    other = {"StudyInstanceUID": uid("later"), "StudyDate": "20020203"}
-    series("mr", MR, seed=1, FrameOfReferenceUID=uid("another"), **other)
-    series("ct", CT, seed=2)
+def test_an_mr_and_a_ct_of_two_studies_and_frames_are_one_row(
+    series: Series, tmp_path: Path
+) -> None:
+    for number, patient in enumerate(("A", "B")):
+        who = {"PatientID": patient, "SeriesDescription": "T1"}
+        series(f"{patient}/mr", MR, seed=number, **who, StudyInstanceUID=uid(f"mr {patient}"))
+        its = {"StudyInstanceUID": uid(f"ct {patient}"), "FrameOfReferenceUID": uid("another")}
+        series(f"{patient}/ct", CT, seed=number + 8, **who, **its)
     found = scanned(tmp_path)
-    assert [(row["case"], row["patient"]) for row in rows(tmp_path)] == [
-        ("p001_1", "p001"),
-        ("p001_2", "p001"),
+    assert [(row["case"], bool(row["t1"]), bool(row["ct"])) for row in rows(tmp_path)] == [
+        *(("p001", True, True), ("p002", True, True)),
     ]
-    assert rows(tmp_path)[0]["ct"] == "ct"
+    assert codes(found) == {("W_FRAMES_DIFFER", "ct")}
+    (differ,) = told(found, "W_FRAMES_DIFFER")
+    assert len(differ.files) == 2
+    steps = summarise(found, table="cases.csv", keyed=False)["next"]
+    assert "--fixed t1 --moving ct --hu ct" in steps[0]
+
+
+def test_studies_far_apart_are_joined_with_a_remark(series: Series, tmp_path: Path) -> None:
+    series("ct", CT, seed=2, StudyDate="20240101")
+    for date, days in (("20240131", None), ("20240201", 31), ("19990101", 9131), ("", None)):
+        later = {"StudyInstanceUID": uid("later"), "StudyDate": date}
+        series("mr", MR, seed=1, **later)
+        found = told(scanned(tmp_path), "W_STUDIES_DATES")
+        assert [row["case"] for row in rows(tmp_path)] == ["p001"]
+        assert len(found) == (days is not None)
+        for finding in found:
+            assert f"at most {days} (p001)" in finding.problem.message
+            assert "2024" not in str(finding.problem)
+            assert not finding.refused
+
+
+def test_follow_ups_are_rows_and_told_once(series: Series, tmp_path: Path) -> None:
+    other = {"StudyInstanceUID": uid("later"), "StudyDate": "20320203"}
+    series("first", CT, seed=1)
+    series("second", CT, seed=2, **other)
+    series("mr", MR, seed=3, **other)
+    found = scanned(tmp_path)
+    assert [(row["case"], row["patient"], row["ct"]) for row in rows(tmp_path)] == [
+        *(("p001_1", "p001", "first"), ("p001_2", "p001", "second")),
+    ]
     (apart,) = told(found, "W_STUDIES_APART")
+    assert "1 patient has a row for each study" in apart.problem.message
     assert "p001_1, p001_2" in apart.problem.message
-    series("mr", MR, seed=1, **other)
-    assert codes(scanned(tmp_path)) == set()
-    assert [row["case"] for row in rows(tmp_path)] == ["p001"]
+    assert not told(found, "W_STUDIES_DATES")
 
 
 def test_of_two_candidates_the_finer_is_proposed_and_the_other_told(
@@ -122,9 +155,8 @@ def test_of_two_candidates_the_finer_is_proposed_and_the_other_told(
     found = scanned(tmp_path)
     assert rows(tmp_path)[0]["t1"] == "fine"
     others = told(found, "W_OTHER_SERIES")
-    assert [(one.cells, one.refused) for one in others] == [
-        *((("coarse",), False), (("finest",), False)),
-    ]
+    assert [(one.cells, one.refused) for one in others] == [(("coarse", "finest"), False)]
+    assert "in 1 of 1 cases" in others[0].problem.message
     assert "smallest voxel" in others[0].problem.advice
     assert found.exit_code == Exit.OK
 
@@ -183,6 +215,9 @@ def test_what_is_no_volume_is_counted_and_listed(series: Series, tmp_path: Path)
     }
     told_of = {str(one.problem.message): one.refused for one in told(found, "W_NO_VOLUME")}
     assert told_of["left out: 2 structure sets"] is False
+    advice = {one.problem.message: one.problem.advice for one in told(found, "W_NO_VOLUME")}
+    assert "cell of the table" in advice["left out: 1 synthetic series"]
+    assert "NIfTI masks" in advice["left out: 2 structure sets"]
     assert summarise(found, table="t", keyed=False)["left_out"] == found.left_out
     assert list(rows(tmp_path)[0]) == ["case", "patient", "ct"]
     assert found.exit_code == Exit.OK
@@ -191,7 +226,7 @@ def test_what_is_no_volume_is_counted_and_listed(series: Series, tmp_path: Path)
 def test_nifti_and_dicom_side_by_side(series: Series, make: Make, tmp_path: Path) -> None:
     make("p001/t1.nii.gz")
     make("p002/t1.nii.gz")
-    series("p001/ct", CT)
+    series("ward/ct", CT)
     found = scanned(tmp_path)
     assert [row["case"] for row in rows(tmp_path)] == ["dicom_p001", "p001", "p002"]
     (finding,) = told(found, "W_TWO_NAMINGS")

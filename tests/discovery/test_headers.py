@@ -30,6 +30,13 @@ def test_series_are_told_by_their_uid_and_not_by_folders(series: Series, tmp_pat
     assert counted == {".": 3, "both": 2, "spread": 1, "spread/one": 1}
 
 
+def test_a_blank_modality_is_told_by_the_class_as_in_reading(
+    series: Series, tmp_path: Path
+) -> None:
+    series("a", CT, Modality="")
+    assert [one.head.modality for one in read(tmp_path).series] == ["CT"]
+
+
 def test_blank_uids_are_told_by_folder(series: Series, tmp_path: Path) -> None:
     for number, folder in enumerate(("a", "b")):
         series(folder, CT, seed=number, SeriesInstanceUID="")

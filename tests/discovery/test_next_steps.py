@@ -8,7 +8,7 @@ from medgen.discovery.next_steps import next_steps
 
 
 def steps(*columns: str, same_grids: bool = True) -> str:
-    return "\n".join(next_steps(columns, table="t.csv", same_grids=same_grids))
+    return "\n".join(next_steps(columns, [set(columns)], table="t.csv", same_grids=same_grids))
 
 
 @pytest.mark.parametrize(
@@ -56,11 +56,15 @@ def test_a_lone_column_lists_the_configurations() -> None:
 
 
 def test_a_table_with_a_space_stays_one_word() -> None:
-    for line in next_steps(["t1", "flair"], table="St. Mary's/my $x.csv", same_grids=True):
+    for line in next_steps(
+        ["t1", "flair"], [{"t1", "flair"}], table="St. Mary's/my $x.csv", same_grids=True
+    ):
         words = shlex.split(line, comments=True)
         assert words[0] == "medgen"
         assert "--data" not in words or words[words.index("--data") + 1] == "St. Mary's/my $x.csv"
-    first = next_steps(["t1", "flair"], table="my cases.csv", same_grids=False)[0]
+    first = next_steps(["t1", "flair"], [{"t1", "flair"}], table="my cases.csv", same_grids=False)[
+        0
+    ]
     assert "--data 'my cases.csv' " in first
 
 
@@ -87,11 +91,11 @@ def test_labels_and_brain_masks_lead_to_a_segmentation(
 def test_what_was_drawn_on_an_image_goes_with_it() -> None:
     columns = ("t1", "flair", "lesion", "brain")
     drawn = {"lesion": "flair", "brain": "t1"}
-    lines = next_steps(columns, table="t.csv", same_grids=False, drawn_on=drawn)
+    lines = next_steps(columns, [set(columns)], table="t.csv", same_grids=False, drawn_on=drawn)
     assert "--carry lesion=flair,brain=t1 " in lines[0]
     assert "check what" not in lines[0]
     assert "label: [lesion_on_t1], mask: brain in roles" in "".join(lines)
-    unknown = next_steps(columns, table="t.csv", same_grids=False)[0]
+    unknown = next_steps(columns, [set(columns)], table="t.csv", same_grids=False)[0]
     assert "check what lesion, brain was drawn on" in unknown
 
 
@@ -100,7 +104,7 @@ def test_the_registration_printed_is_one_that_prepare_takes() -> None:
     from medgen.preparation import Request
 
     columns = ("mr", "ct", "label", "body")
-    line = next_steps(columns, table="t.csv", same_grids=False)[0]
+    line = next_steps(columns, [set(columns)], table="t.csv", same_grids=False)[0]
     words = shlex.split(line, comments=True)
     given = dict(zip(words[2::2], words[3::2], strict=True))
     assert set(given) == {"--data", "--output", "--fixed", "--moving", "--carry", "--hu"}
@@ -113,3 +117,44 @@ def test_the_registration_printed_is_one_that_prepare_takes() -> None:
     assert request.images == columns
     made = {column for column in columns if kind_of(column) != "image"}
     assert made == set(request.carry)
+
+
+def test_columns_that_no_row_holds_together_make_no_step() -> None:
+    apart = [{"t1"}, {"ct"}, {"tissue"}]
+    text = "\n".join(next_steps(["t1", "ct", "tissue"], apart, table="t.csv", same_grids=False))
+    assert text == "medgen init  # lists the configurations; no case has two columns"
+    rows = [{"t1", "ct"}, {"t2", "tissue"}]
+    found = next_steps(["t1", "t2", "ct", "tissue"], rows, table="t.csv", same_grids=True)
+    inits = [line for line in found if line.startswith("medgen init ")]
+    assert [line.split()[2] for line in inits] == ["mr_to_ct"]
+    assert "1 of 2 cases have all of its columns" in inits[0]
+    found = next_steps(
+        ["t1", "t2", "tissue"], [{"t1", "t2"}, {"tissue"}], table="t", same_grids=True
+    )
+    assert not any("tissue_segmentation" in line for line in found)
+
+
+def test_one_row_of_many_is_not_enough() -> None:
+    rows = [{"t1", "flair"}] * 10 + [{"t1", "flair", "ct"}]
+    columns = ["t1", "flair", "ct"]
+    lines = next_steps(columns, rows, table="t.csv", same_grids=False)
+    assert "--fixed t1 --moving flair " in lines[0]
+    assert not any("ct_on_t1" in line for line in lines)
+    lines = next_steps(columns, [*rows, rows[-1]], table="t.csv", same_grids=False)
+    assert "--moving flair,ct " in lines[0]
+
+
+def test_the_image_that_most_rows_share_stays() -> None:
+    rows = [{"mr", "t1"}, *[{"t1", "ct"}] * 5, {"ct"}]
+    line = next_steps(["mr", "t1", "ct"], rows, table="t.csv", same_grids=False)[0]
+    assert "--fixed t1 --moving mr,ct " in line
+    assert "1 of 7 cases have no t1 and are left out" in line
+
+
+def test_other_frames_are_registered_first_and_labels_stay_with_their_image() -> None:
+    rows = [{"t1", "ct", "tissue"}, {"t1", "ct"}]
+    lines = next_steps(["t1", "ct", "tissue"], rows, table="t", same_grids=True, same_frames=False)
+    assert lines[0].startswith("medgen prepare ")
+    assert "--carry tissue=t1 " in lines[0]
+    assert "frames of reference differ: register" in lines[0]
+    assert lines[-1].startswith("medgen train planned.yaml --data prepared/cases.csv")

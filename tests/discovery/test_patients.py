@@ -2,7 +2,14 @@ from dataclasses import replace
 from pathlib import PurePosixPath
 
 from medgen.discovery.headers import Head, TreeSeries
-from medgen.discovery.patients import check_patients, numbered, patients_of, rows_of
+from medgen.discovery.patients import (
+    check_dates,
+    check_patients,
+    days_apart,
+    numbered,
+    patients_of,
+    rows_of,
+)
 from medgen.discovery.sequences import column_of
 
 
@@ -91,11 +98,32 @@ def test_births_and_sexes_that_differ_are_told_without_their_values() -> None:
 
 def test_a_row_is_a_study_or_shares_its_frame_of_reference() -> None:
     assert rows(one(study="1"), one(study="1", column="pet")) == [["ct", "pet"]]
-    assert rows(one(study="1"), one(study="2", column="t1")) == [["ct"], ["t1"]]
     frame = {"frame_of_reference": "9"}
-    assert rows(one(study="1", **frame), one(study="2", column="t1", **frame)) == [["ct", "t1"]]
+    both = one(study="1", **frame), one(study="2", column="t1", **frame)
+    assert rows(*both, one(study="3")) == [["ct", "t1"], ["ct"]]
+    assert rows(*both) == [["ct", "t1"]]
     follow_up = rows(one(study="1", **frame), one(study="2", **frame))
     assert follow_up == [["ct"], ["ct"]]
+
+
+def test_studies_that_complement_each_other_are_one_row() -> None:
+    three = [one(study=str(n), column=name) for n, name in enumerate(("t1", "ct", "pet"))]
+    assert rows(*three) == [["t1", "ct", "pet"]]
+    assert rows(*three, one(study="4", column="flair")) == [["t1", "ct", "pet", "flair"]]
+    assert rows(*three, one(study="4", column="t1")) == [["t1"], ["ct"], ["pet"], ["t1"]]
+    twice = [one(study="1", column="t1", number=number) for number in ("1", "2")]
+    assert rows(*twice, one(study="2")) == [["t1", "t1", "ct"]]
+
+
+def test_days_between_studies_are_counted_where_dates_are_sound() -> None:
+    moments = ("20240101101500", "20231230", "", "101500", "2024-1-1", "99999999")
+    row = [one(study=str(n), study_moment=moment) for n, moment in enumerate(moments)]
+    assert days_apart(row) == 2
+    assert days_apart(row[2:]) == 0
+    assert check_dates([row], ["p001"]) == []
+    far = [one(study="1", study_moment="20240101"), one(study="2", study_moment="20250101")]
+    (finding,) = check_dates([row, far], ["p001", "p002"])
+    assert "at most 366 (p002)" in finding.problem.message
 
 
 def test_rows_come_in_the_order_of_time() -> None:
@@ -105,5 +133,6 @@ def test_rows_come_in_the_order_of_time() -> None:
 
 def test_blank_studies_are_rows_of_their_own() -> None:
     blank = [one(study="", column="ct"), one(study="", column="t1")]
-    assert rows(*blank) == [["ct"], ["t1"]]
+    assert rows(*blank, one(study="", series="9")) == [["ct"], ["t1"], ["ct"]]
+    assert rows(*blank) == [["ct", "t1"]]
     assert len(rows(one(study="", frame_of_reference="9"), one(study="9"))) == 1

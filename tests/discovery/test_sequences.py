@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from medgen.discovery.columns import kind_of, modality_of, slug
+from medgen.data.modality import modality_of
+from medgen.discovery.columns import kind_of, slug
 from medgen.discovery.headers import Head, TreeSeries
 from medgen.discovery.sequences import column_of, left_out
 

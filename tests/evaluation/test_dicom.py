@@ -10,11 +10,12 @@ import numpy as np
 import pytest
 from dicom_corpus import CT, MR, PT, each, make_slices, save_series, uid
 
+from medgen.dicom import Choice
 from medgen.evaluation import match_paths, match_table
 from medgen.evaluation.scoring import load, score_case
 from medgen.metrics import profile_named
-from medgen.problems import ConfigurationError, Refusal
-from medgen.volumes import Volume, in_unit, open_volume, write_volume
+from medgen.problems import ConfigurationError, NothingFound, Refusal
+from medgen.volumes import Grid, Volume, in_unit, open_volume, write_volume
 
 SHAPE, SPACING = (20, 20, 10), (4.0, 4.0, 6.0)
 HU = profile_named("hu")
@@ -127,3 +128,29 @@ def test_pet_in_two_units_is_scored_in_suv_or_not_at_all(tmp_path: Path) -> None
     (case,) = match_paths(tmp_path / "p1.nii.gz", in_suv).cases
     with pytest.raises(Refusal, match=r"E_UNIT.*in Bq/ml and the reference in SUV"):
         load(case, profile)
+
+
+def test_a_mask_stored_in_another_order_needs_no_resampling(tmp_path: Path) -> None:
+    made = write(tmp_path / "made", SeriesInstanceUID=uid("made"))
+    truth = write(tmp_path / "ct")
+    volume = open_volume(truth)
+    turned = volume.grid.affine.copy()
+    turned[:3, 3] += turned[:3, 2] * (SHAPE[2] - 1)
+    turned[:3, 2] *= -1
+    values = (volume.data > -500).astype(np.uint8)
+    grid = Grid((SHAPE[0], SHAPE[1], SHAPE[2]), turned)
+    write_volume(tmp_path / "m.nii.gz", Volume(values[:, :, ::-1], grid), dtype="uint8")
+    (case,) = match_paths(made, truth, tmp_path / "m.nii.gz").cases
+    triplet = load(case, HU)
+    assert (triplet.mask == (values > 0)).all()
+    assert triplet.remarks == ()
+
+
+def test_a_choice_serves_the_side_that_has_several(tmp_path: Path) -> None:
+    made = write(tmp_path / "made", SeriesInstanceUID=uid("made"), SeriesNumber=1003)
+    write(tmp_path / "study" / "a", SeriesInstanceUID=uid("a"), SeriesNumber=7)
+    write(tmp_path / "study" / "b", SeriesInstanceUID=uid("b"), SeriesNumber=8)
+    (case,) = match_paths(made, tmp_path / "study", choice=Choice(series="8")).cases
+    assert case.reference == tmp_path / "study" / "b"
+    with pytest.raises(NothingFound, match="E_NO_SERIES"):
+        match_paths(made, tmp_path / "study", choice=Choice(series="9"))

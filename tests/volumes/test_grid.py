@@ -147,3 +147,32 @@ def test_a_sliver_of_a_voxel_adds_no_plane() -> None:
 def test_corners_are_all_eight() -> None:
     corners = {tuple(corner) for corner in box((2, 2, 2)).corners()}
     assert corners == set(itertools.product((-0.5, 1.5), repeat=3))
+
+
+@given(st.permutations([0, 1, 2]), st.tuples(st.booleans(), st.booleans(), st.booleans()))
+def test_the_same_voxels_in_another_order(order: list[int], flips: tuple[bool, ...]) -> None:
+    affine = np.array(
+        [[1.9, 0.1, 0.2, -30], [-0.1, 1.2, 0.1, 5], [-0.2, -0.1, 2.9, 12], [0, 0, 0, 1.0]]
+    )
+    grid = Grid((7, 6, 5), affine)
+    turned = affine[:, [*order, 3]].copy()
+    shape = [grid.shape[axis] for axis in order]
+    for axis in range(3):
+        if flips[axis]:
+            turned[:3, 3] += turned[:3, axis] * (shape[axis] - 1)
+            turned[:3, axis] *= -1
+    other = Grid((shape[0], shape[1], shape[2]), turned)
+    assert grid.same_voxels_as(other)
+    assert other.same_voxels_as(grid)
+    moved = turned.copy()
+    moved[0, 3] += 0.5
+    assert not grid.same_voxels_as(Grid(other.shape, moved))
+    assert not grid.same_voxels_as(Grid((5, 5, 5), affine))
+
+
+def test_a_cube_turned_by_less_than_a_quarter_is_another_set_of_voxels() -> None:
+    grid = Grid((5, 5, 5), np.eye(4))
+    turned = np.eye(4)
+    turned[:2, :2] = [[np.cos(0.5), -np.sin(0.5)], [np.sin(0.5), np.cos(0.5)]]
+    turned[:3, 3] = [2, 2, 2] - turned[:3, :3] @ [2, 2, 2]
+    assert not grid.same_voxels_as(Grid((5, 5, 5), turned))
