@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -30,6 +31,15 @@ class Instance:
     path: Path = field(repr=False)
     header: Dataset = field(repr=False)
     """All attributes but the pixel data; `file_meta` is set."""
+    pixels_at: int | None = None
+    """Where the element of the pixel data begins in the file, if that is known."""
+    state: tuple[int, ...] = ()
+    """What `state_of` said of the file when its header was read."""
+
+
+def state_of(status: os.stat_result) -> tuple[int, ...]:
+    """Return what changes with a file, also where a copy keeps times, and slices one size."""
+    return status.st_mtime_ns, status.st_ctime_ns, status.st_size, status.st_ino
 
 
 @dataclass(frozen=True, eq=False)

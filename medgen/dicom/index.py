@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import zlib
 from collections import defaultdict
@@ -23,7 +22,7 @@ from pydicom.uid import (
     MediaStorageDirectoryStorage,
 )
 
-from medgen.dicom.frames import Instance
+from medgen.dicom.frames import Instance, state_of
 from medgen.dicom.values import modality_of, quiet, value_of, whole_of
 from medgen.limits import Limits, file_size_problems
 from medgen.problems import Problem
@@ -104,29 +103,29 @@ def index_tree(path: Path, *, limits: Limits = _DEFAULT_LIMITS, only: str = "") 
         if only and _is_of_another(file, only):
             continue
         try:
-            header = read_header(file, limits=limits)
+            instance = read_instance(file, limits=limits)
         except HeaderError as error:
             unread.append(Unread(file, error.problem))
             continue
-        if header is None:
+        if instance is None:
             continue
+        header = instance.header
         if "Rows" not in header and "Columns" not in header:
             others += 1
             continue
         uid = str(value_of(header, "SeriesInstanceUID") or "")
-        _remember(file, uid)
-        groups[uid, "" if uid else str(file.parent)].append(Instance(file, header))
+        _remember(instance, uid)
+        groups[uid, "" if uid else str(file.parent)].append(instance)
     series = [IndexedSeries(uid, tuple(found)) for (uid, _), found in groups.items()]
     series.sort(key=lambda one: (one.number is None, one.number or 0, one.uid))
     return Index(tuple(series), tuple(unread), others)
 
 
-def _remember(file: Path, uid: str) -> None:
+def _remember(instance: Instance, uid: str) -> None:
     """Note which series an unchanged file belongs to."""
     if len(_series_of) >= _MOST_REMEMBERED:
         _series_of.clear()
-    with contextlib.suppress(OSError):
-        _series_of[str(file)] = (_state(file), uid)
+    _series_of[str(instance.path)] = (instance.state, uid)
 
 
 def _is_of_another(file: Path, uid: str) -> bool:
@@ -134,15 +133,9 @@ def _is_of_another(file: Path, uid: str) -> bool:
     if known is None or known[1] in ("", uid):
         return False
     try:
-        return known[0] == _state(file)
+        return known[0] == state_of(file.stat())
     except OSError:
         return False
-
-
-def _state(file: Path) -> tuple[int, ...]:
-    """Return what changes with a file, also where a copy keeps times, and slices one size."""
-    status = file.stat()
-    return status.st_mtime_ns, status.st_ctime_ns, status.st_size, status.st_ino
 
 
 class HeaderError(Exception):
@@ -153,9 +146,15 @@ class HeaderError(Exception):
         self.problem = problem
 
 
-@quiet()
 def read_header(file: Path, *, limits: Limits) -> Dataset | None:
-    """Return a file's header without its pixels, or None where it is no DICOM at all.
+    """Return what `read_instance` does, the header alone."""
+    instance = read_instance(file, limits=limits)
+    return None if instance is None else instance.header
+
+
+@quiet()
+def read_instance(file: Path, *, limits: Limits) -> Instance | None:
+    """Return a file by its header, without its pixels, or None where it is no DICOM at all.
 
     A file is DICOM by its magic (PS3.10 7.1), or by its name where the preamble is missing. Where
     the name ends, as instances are often named, in no letters, it is too if it begins as a data set
@@ -168,6 +167,7 @@ def read_header(file: Path, *, limits: Limits) -> Dataset | None:
         if size == 0 and not named and not _has_no_suffix(file):
             return None
         with file.open("rb") as stream:
+            state = state_of(os.fstat(stream.fileno()))
             start = stream.read(_START)
             if size and not named and _has_no_suffix(file):
                 _check_start(start)
@@ -179,12 +179,13 @@ def read_header(file: Path, *, limits: Limits) -> Dataset | None:
                 raise HeaderError(problems[0])
             stream.seek(0)
             header, at_end, beyond = _parsed(stream, start, force=named)
+            pixels_at = stream.tell()
     except OSError as error:
         reason = error.strerror or "input/output error"
         message = f"a file cannot be read: {reason}"
         raise HeaderError(Problem("E_UNREADABLE", message, "check its permissions")) from None
     _check_end(header, at_end=at_end, beyond=beyond)
-    return header
+    return Instance(file, header, pixels_at, state)
 
 
 def _check_start(start: bytes) -> None:

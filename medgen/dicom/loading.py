@@ -16,6 +16,7 @@ from pydicom.filereader import read_dataset
 from pydicom.tag import Tag
 from pydicom.uid import UID, DeflatedExplicitVRLittleEndian
 
+from medgen.dicom.frames import Instance, state_of
 from medgen.dicom.syntaxes import syntax_of
 from medgen.dicom.values import quiet
 from medgen.limits import Limits, file_size_problems
@@ -38,6 +39,7 @@ _WANTED = [
     Tag("ExtendedOffsetTable"),
     Tag("ExtendedOffsetTableLengths"),
 ]
+_PIXEL_TAG = b"\xe0\x7f\x10\x00"
 _UNDEFINED = 0xFFFFFFFF
 _DEFERRED = 1 << 12
 _HEADER_BYTES = 64 << 20  # more than any header has; a deflated one may not inflate beyond
@@ -55,7 +57,7 @@ class Loaded:
     content: bytes = field(repr=False)
     """The file, inflated where it was deflated."""
     header: Dataset = field(repr=False)
-    """The attributes that describe the pixels, and no others."""
+    """The attributes that describe the pixels, if no others."""
     syntax: UID
     offset: int
     length: int | None
@@ -66,15 +68,25 @@ class Loaded:
     """Whether the value representation is OW, so that bytes too are swapped in pairs."""
 
 
-def load(path: Path, *, pixel_bytes: int, limits: Limits) -> Loaded:
-    """Read a file at once and find its pixel data.
+@dataclass(frozen=True)
+class Fetched:
+    """A file's bytes and their SHA-256."""
 
-    `pixel_bytes` is what the header seen before promised; a file that is, or inflates to, much more
-    is refused before memory is spent. Raises Refusal: E_UNREADABLE, E_EMPTY_FILE,
-    E_TOO_LARGE, E_BAD_HEADER, E_PIXEL_DATA, E_PIXEL_TYPE or E_TRUNCATED.
+    content: bytes = field(repr=False)
+    digest: str
+    state: tuple[int, ...] = ()
+    """What `state_of` said of the file before it was read."""
+
+
+def fetch(path: Path, *, pixel_bytes: int, limits: Limits) -> Fetched:
+    """Read a file at once, and hash it; nothing of it is looked at, so that threads may do it.
+
+    `pixel_bytes` is what the header seen before promised; a file that is much larger is refused
+    before memory is spent. Raises Refusal: E_UNREADABLE, E_EMPTY_FILE or E_TOO_LARGE.
     """
     try:
-        size = path.stat().st_size
+        status = path.stat()
+        size = status.st_size
         problems = file_size_problems(size, limits)
         if not problems and size > 2 * pixel_bytes + _BESIDE_BYTES:
             message = f"the file has {size} bytes for {pixel_bytes} bytes of pixels"
@@ -85,10 +97,24 @@ def load(path: Path, *, pixel_bytes: int, limits: Limits) -> Loaded:
     except OSError as error:
         message = f"a file cannot be read: {error.strerror or 'input/output error'}"
         raise Refusal(Problem("E_UNREADABLE", message, "check its permissions")) from None
-    digest = hashlib.sha256(content).hexdigest()
+    return Fetched(content, hashlib.sha256(content).hexdigest(), state_of(status))
+
+
+def load(fetched: Fetched, *, pixel_bytes: int, known: Instance | None = None) -> Loaded:
+    """Find the pixel data of a file that was read.
+
+    Of a file that is as it was when its header was read, `known`, the header is not parsed again.
+
+    `pixel_bytes` is what the header seen before promised; a file that inflates to much more is
+    refused before memory is spent. Raises Refusal: E_BAD_HEADER, E_PIXEL_DATA, E_PIXEL_TYPE or
+    E_TRUNCATED.
+    """
+    found = None if known is None else _as_known(fetched, known)
+    if found is not None:
+        return found
     with quiet():
         try:
-            content, header = _parse(content, pixel_bytes)
+            content, header = _parse(fetched.content, pixel_bytes)
             syntax = syntax_of(header)
             element = _pixel_element(header)
         except Refusal:
@@ -98,7 +124,7 @@ def load(path: Path, *, pixel_bytes: int, limits: Limits) -> Loaded:
             raise Refusal(Problem("E_BAD_HEADER", message, _AGAIN)) from None
     undefined = element.length == _UNDEFINED
     return Loaded(
-        digest=digest,
+        digest=fetched.digest,
         content=content,
         header=header,
         syntax=syntax,
@@ -106,6 +132,40 @@ def load(path: Path, *, pixel_bytes: int, limits: Limits) -> Loaded:
         length=None if undefined else int(element.length),
         swapped=not element.is_little_endian,
         words=element.VR == "OW" or (element.VR is None and bool(element.is_implicit_VR)),
+    )
+
+
+def _as_known(fetched: Fetched, known: Instance) -> Loaded | None:
+    """Return the pixel data where the header's reader found it; None where it is not plainly there.
+
+    Little endian only (PS3.5 7.1.2 and 7.1.3): the rest is rare, and left to pydicom.
+    """
+    at, content = known.pixels_at, fetched.content
+    syntax = syntax_of(known.header)
+    implicit, little = known.header.original_encoding  # as it was found to be, whatever is stated
+    if at is None or fetched.state != known.state or not little:
+        return None
+    if syntax == DeflatedExplicitVRLittleEndian:
+        return None
+    start = content[at : at + 12]
+    kind = start[4:6]
+    if len(start) < 12 or start[:4] != _PIXEL_TAG:
+        return None
+    if implicit:
+        offset, length, words = at + 8, int.from_bytes(start[4:8], "little"), True
+    elif kind in (b"OW", b"OB"):
+        offset, length, words = at + 12, int.from_bytes(start[8:12], "little"), kind == b"OW"
+    else:
+        return None
+    return Loaded(
+        digest=fetched.digest,
+        content=content,
+        header=known.header,
+        syntax=syntax,
+        offset=offset,
+        length=None if length == _UNDEFINED else length,
+        swapped=False,
+        words=words,
     )
 
 

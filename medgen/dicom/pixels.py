@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections import defaultdict, deque
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from numpy.typing import NDArray
 from medgen.dicom.decoding import words_of
 from medgen.dicom.frames import Frame, Instance
 from medgen.dicom.layout import Layout, layout_of
-from medgen.dicom.loading import load
+from medgen.dicom.loading import Fetched, fetch, load
 from medgen.dicom.mosaic import mosaic_problems
 from medgen.dicom.padding import (
     AIR_HU,
@@ -32,6 +33,9 @@ from medgen.limits import Limits, size_problems
 from medgen.problems import Problem, Refusal
 
 _AGAIN = "copy or export it again"
+Placed = list[tuple[int, Frame]]
+"""Frames of one file, each with its place in the volume."""
+
 _WHOLE_TYPES = (np.int16, np.int32, np.float32)  # each holds more than the one before
 
 
@@ -82,14 +86,36 @@ def read_pixels(frames: Sequence[Frame], *, limits: Limits, judged: bool = False
     at: dict[Path, list[tuple[int, Frame]]] = defaultdict(list)
     for index, frame in enumerate(frames):
         at[frame.instance.path].append((index, frame))
-    for path, placed in at.items():
+    for placed, fetched in _ahead(list(at.values()), layouts, limits):
         try:
-            series.digests[path] = _read_file(path, placed, series, limits)
+            _read_file(placed, fetched.result(), series)
         except Refusal as refusal:
             problems += refusal.problems
     if problems:
         raise Refusal(dict.fromkeys(problems))
     return series.result()
+
+
+def _ahead(
+    files: Sequence[Placed], layouts: Mapping[Path, Layout], limits: Limits
+) -> Iterator[tuple[Placed, Future[Fetched]]]:
+    """Yield the frames of each file with its bytes, which are read and hashed meanwhile.
+
+    No more than two files wait: the one in hand, and the one being read.
+    """
+    with ThreadPoolExecutor(max_workers=1) as reader:
+
+        def begin(placed: Placed) -> Future[Fetched]:
+            instance = placed[0][1].instance
+            size = layouts[instance.path].bytes_per_frame * _frame_count(instance)
+            return reader.submit(fetch, instance.path, pixel_bytes=size, limits=limits)
+
+        waiting: deque[tuple[Placed, Future[Fetched]]] = deque()
+        for placed in files:
+            waiting.append((placed, begin(placed)))
+            if len(waiting) > 1:
+                yield waiting.popleft()
+        yield from waiting
 
 
 def _layouts(frames: Sequence[Frame]) -> dict[Path, Layout]:
@@ -218,13 +244,14 @@ def _holds(kind: np.dtype[Any], ends: tuple[int, int]) -> bool:
     )
 
 
-def _read_file(path: Path, placed: list[tuple[int, Frame]], series: _Voxels, limits: Limits) -> str:
-    """Decode the frames of one file into their places; return the digest of its bytes."""
+def _read_file(placed: Placed, fetched: Fetched, series: _Voxels) -> None:
+    """Decode the frames of one file into their places."""
     instance = placed[0][1].instance
-    layout = series.layouts[path]
+    layout = series.layouts[instance.path]
     count = _frame_count(instance)
-    loaded = load(path, pixel_bytes=layout.bytes_per_frame * count, limits=limits)
-    again, _ = layout_of(loaded.header)
+    series.digests[instance.path] = fetched.digest
+    loaded = load(fetched, pixel_bytes=layout.bytes_per_frame * count, known=instance)
+    again = layout if loaded.header is instance.header else layout_of(loaded.header)[0]
     if again != layout or loaded.syntax != syntax_of(instance.header):
         message = "a file is not what it was when its header was read"
         raise Refusal(Problem("E_PIXEL_DATA", message, "wait until nobody writes to the folder"))
@@ -234,7 +261,6 @@ def _read_file(path: Path, placed: list[tuple[int, Frame]], series: _Voxels, lim
     for number, words in words_of(loaded, layout, frames=count, wanted=wanted):
         for index, frame in wanted[number]:
             series.put(index, frame, words, layout)
-    return loaded.digest
 
 
 def _instances(frames: Iterable[Frame]) -> Iterable[Instance]:

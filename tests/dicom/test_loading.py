@@ -6,11 +6,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 from dicom_corpus import CT, make_slices, save_series
-from dicom_encoding import BIG_ENDIAN, DEFLATED, EXPLICIT, IMPLICIT, JPEG_LS, save
+from dicom_encoding import BIG_ENDIAN, DEFLATED, EXPLICIT, IMPLICIT, JPEG_LS, RLE, save
 from pydicom.data import get_testdata_file
 
 from medgen.dicom import loading
-from medgen.dicom.loading import Loaded, load
+from medgen.dicom.index import read_instance
+from medgen.dicom.loading import Loaded, fetch, load
 from medgen.limits import Limits
 from medgen.problems import Problem, Refusal
 
@@ -26,12 +27,13 @@ def made(folder: Path, syntax: str = EXPLICIT) -> tuple[Path, bytes]:
 
 
 def loaded(path: Path) -> Loaded:
-    return load(path, pixel_bytes=_BYTES, limits=Limits())
+    fetched = fetch(path, pixel_bytes=_BYTES, limits=Limits())
+    return load(fetched, pixel_bytes=_BYTES)
 
 
 def refused(path: Path, limits: Limits = Limits()) -> Problem:  # noqa: B008
     with pytest.raises(Refusal) as refusal:
-        load(path, pixel_bytes=_BYTES, limits=limits)
+        load(fetch(path, pixel_bytes=_BYTES, limits=limits), pixel_bytes=_BYTES)
     (problem,) = refusal.value.problems
     assert str(path.parent) not in str(problem)
     return problem
@@ -138,3 +140,25 @@ def test_a_damaged_deflated_file_is_refused(tmp_path: Path) -> None:
     content[start : start + 4] = b"\xff\xff\xff\xff"
     path.write_bytes(bytes(content))
     assert refused(path).code == "E_PIXEL_DATA"
+
+
+@pytest.mark.parametrize("syntax", [EXPLICIT, IMPLICIT, RLE, BIG_ENDIAN, DEFLATED])
+def test_a_known_header_is_not_parsed_again_and_says_the_same(tmp_path: Path, syntax: str) -> None:
+    save(make_slices(CT, shape=(6, 5, 2))[0][0], tmp_path / "a.dcm", syntax=syntax)
+    known = read_instance(tmp_path / "a.dcm", limits=Limits())
+    assert known is not None
+    fetched = fetch(tmp_path / "a.dcm", pixel_bytes=_BYTES, limits=Limits())
+    quick, plain = (load(fetched, pixel_bytes=_BYTES, known=one) for one in (known, None))
+    assert (quick.header is known.header) is (syntax in (EXPLICIT, IMPLICIT, RLE))
+    for name in ("digest", "content", "syntax", "offset", "length", "swapped", "words"):
+        assert getattr(quick, name) == getattr(plain, name)
+
+
+def test_a_file_that_changed_since_is_parsed_again(tmp_path: Path) -> None:
+    path = tmp_path / "a.dcm"
+    save(make_slices(CT, shape=(6, 5, 2))[0][0], path)
+    known = read_instance(path, limits=Limits())
+    path.write_bytes(path.read_bytes())
+    fetched = fetch(path, pixel_bytes=_BYTES, limits=Limits())
+    assert known is not None
+    assert load(fetched, pixel_bytes=_BYTES, known=known).header is not known.header
