@@ -107,7 +107,8 @@ def _say_volume(terminal: Terminal, facts: Facts) -> None:
     terminal.say(f"shape: {_times(facts['shape'])} voxels of {_times(facts['spacing_mm'])} mm")
     terminal.say(f"field of view: {_times(facts['field_of_view_mm'])} mm")
     oblique = facts["oblique_degrees"]
-    terminal.say(f"orientation: {facts['orientation']}, oblique by {oblique:.1f} degrees")
+    turned = f", oblique by {oblique:.1f} degrees" if oblique >= 0.05 else ""
+    terminal.say(f"orientation: {facts['orientation']}{turned}")
     terminal.say("affine (index to RAS mm):")
     for row in facts["affine"]:
         terminal.say("  " + "".join(f"{number:12.4f}" for number in row))
