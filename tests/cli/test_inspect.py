@@ -20,7 +20,7 @@ def test_a_sound_series(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> N
     for line in (
         "format: DICOM, 10 files, Explicit VR Little Endian",
         "shape: 40 x 32 x 10 voxels of 0.8 x 1.2 x 2.5 mm",
-        "orientation: LPS, oblique by 0.0 degrees",
+        "orientation: LPS",
         "unit: HU",
         "frame of reference: yes",
         "derived DICOM: possible",
