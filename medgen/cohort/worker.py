@@ -74,8 +74,10 @@ class Worker:
         there = all(output.exists() for output in job.outputs)
         if isinstance(volumes, Exception) and there and was_not_read(job, volumes):
             return self._keep(job, volumes)
-        if (error := self._underivable(job, volumes)) is not None and self._stands(job, volumes):
-            return self._keep(job, error)
+        if (error := self._underivable(job, volumes)) is not None:
+            if self._stands(job, volumes):
+                return self._keep(job, error)
+            volumes = error
         start = time.perf_counter()
         entry = Entry(
             name,
@@ -121,8 +123,6 @@ class Worker:
             sidecar_of(job.output).unlink(missing_ok=True)
         if isinstance(volumes, Exception):
             raise volumes
-        if (error := self._underivable(job, volumes)) is not None:
-            raise error
         converted = self.converter(
             volumes, answer=self.options.answer, progress=self._progress(job.case.name)
         )
@@ -144,13 +144,16 @@ class Worker:
         )
         return entry, Result(job.case.name, "ok", job.output, warnings=record.warnings)
 
-    def _underivable(self, job: Job, volumes: dict[str, Volume] | Exception) -> MedgenError | None:
-        """Return what keeps a case's answer from being written as DICOM, where that is asked."""
+    def _underivable(self, job: Job, volumes: dict[str, Volume] | Exception) -> Exception | None:
+        """Return what keeps a case's answer from being written as DICOM, where that is asked.
+
+        Whatever it is, it is this case's alone.
+        """
         if job.series is None or isinstance(volumes, Exception):
             return None
         try:
             check_derivable(self.converter, volumes, self.options, self.template)
-        except MedgenError as error:
+        except Exception as error:
             return error
         return None
 

@@ -354,3 +354,22 @@ def test_a_series_is_not_written_to_one_file(model: Model, tmp_path: Path) -> No
     source = write_mr(tmp_path / "mr")
     with pytest.raises(ConfigurationError, match="E_OUTPUT"):
         convert(model, case_of(source), tmp_path / "out.dcm", formats=("dicom",))
+
+
+def test_a_fault_in_the_check_is_the_cases_own_and_met_once(
+    model: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = []
+
+    def check(converter: Any, volumes: Any, options: Any, template: Any) -> None:
+        asked.append(volumes)
+        if len(asked) == 1:
+            raise RuntimeError("DOE^JANE")
+
+    monkeypatch.setattr("medgen.cohort.worker.check_derivable", check)
+    cases = [*case_of(write_mr(tmp_path / "a"), "p1"), *case_of(write_mr(tmp_path / "b"), "p2")]
+    outcome = convert(model, cases, tmp_path / "out", formats=BOTH)
+    assert codes(outcome) == ["E_INTERNAL"]
+    assert [result.status for result in outcome.results] == ["failed", "ok"]
+    assert "DOE" not in str(outcome)
+    assert len(asked) == 2
