@@ -65,8 +65,8 @@ def read_series(
 ) -> Series:
     """Read the one series in a folder, tree or file, or refuse it with all its problems.
 
-    Values come rescaled: HU, Bq/ml, SUV where chosen, or arbitrary; int16 or int32 where they are
-    whole, else float32. `choice`, which the path may carry too, picks among several series,
+    Values come rescaled: HU, Bq/ml, SUV where chosen, counts or arbitrary; int16 or int32 where
+    they are whole, else float32. `choice`, which the path may carry too, picks among several series,
     echoes and phases. All that headers can tell is collected before a pixel is read; damage to the
     pixels themselves is found while decoding. Raises Refusal.
     """
@@ -217,21 +217,19 @@ def digest_of_series(
     """Return the digest that `read_series` gives this series, without reading its pixels.
 
     Where the headers are refused, it is that of all DICOM files at and below the path, so that it
-    changes as soon as something there is mended. Raises Refusal where there is no such path.
+    changes as soon as something there is mended. Raises OSError where there is no such path, or a
+    file cannot be read.
     """
     folder, own = split_choice(path)
     choice = own.over(choice)
-    index = _indexed(folder, limits, choice)
+    index = _index(folder, limits, choice)
     facts = examine(index, choice, limits=limits).facts
     if facts is not None:
         files = {frame.instance.path for frame in facts.frames}
     else:
         files = {file.path for file in index.unread}
         files |= {one.path for series in index.series for one in series.instances}
-    try:
-        return _digest([sha256_of_file(file) for file in files], choice)
-    except OSError as error:
-        raise Refusal(_unreadable(error)) from None
+    return _digest([sha256_of_file(file) for file in files], choice)
 
 
 def _hashes(frames: Iterable[Frame], pixels: Pixels) -> list[str]:
@@ -255,15 +253,15 @@ def _indexed(path: Path, limits: Limits, choice: Choice) -> Index:
     if not path.exists():
         raise Refusal(Problem("E_MISSING_FILE", "there is no such file or folder", "check it"))
     try:
-        index = index_tree(path, limits=limits, only=choice.series if "." in choice.series else "")
-        return index if index.series else index_tree(path, limits=limits)
+        return _index(path, limits, choice)
     except OSError as error:
-        raise Refusal(_unreadable(error)) from None
+        message = f"the files cannot be read: {error.strerror or 'input/output error'}"
+        raise Refusal(Problem("E_UNREADABLE", message, "check their permissions")) from None
 
 
-def _unreadable(error: OSError) -> Problem:
-    message = f"the files cannot be read: {error.strerror or 'input/output error'}"
-    return Problem("E_UNREADABLE", message, "check their permissions")
+def _index(path: Path, limits: Limits, choice: Choice) -> Index:
+    index = index_tree(path, limits=limits, only=choice.series if "." in choice.series else "")
+    return index if index.series else index_tree(path, limits=limits)
 
 
 def _size_problems(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -373,3 +374,24 @@ def test_a_fault_in_the_check_is_the_cases_own_and_met_once(
     assert [result.status for result in outcome.results] == ["failed", "ok"]
     assert "DOE" not in str(outcome)
     assert len(asked) == 2
+
+
+def test_a_folder_that_cannot_be_listed_is_its_cases_own(
+    model: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    good, bad = write_mr(tmp_path / "a"), write_mr(tmp_path / "b")
+    cases = [*case_of(bad, "p1"), *case_of(good, "p2")]
+    out = tmp_path / "out"
+    assert convert(model, cases, out).count("ok") == 2
+    scandir = os.scandir
+
+    def locked(path: Any) -> Any:
+        if Path(path) == bad:
+            raise PermissionError(13, "Permission denied", str(path))
+        return scandir(path)
+
+    monkeypatch.setattr("medgen.dicom.index.os.scandir", locked)
+    outcome = convert(model, cases, out)
+    assert [result.status for result in outcome.results] == ["kept", "failed"]
+    assert codes(outcome) == ["E_UNREADABLE"]
+    assert (out / "p1.nii.gz").is_file()
