@@ -66,9 +66,9 @@ def read_series(
     """Read the one series in a folder, tree or file, or refuse it with all its problems.
 
     Values come rescaled: HU, Bq/ml, SUV where chosen, counts or arbitrary; int16 or int32 where
-    they are whole, else float32. `choice`, which the path may carry too, picks among several series,
-    echoes and phases. All that headers can tell is collected before a pixel is read; damage to the
-    pixels themselves is found while decoding. Raises Refusal.
+    they are whole, else float32. `choice`, which the path may carry too, picks among several
+    series, echoes and phases. All that headers can tell is collected before a pixel is read; damage
+    to the pixels themselves is found while decoding. Raises Refusal.
     """
     folder, own = split_choice(path)
     choice = own.over(choice)
