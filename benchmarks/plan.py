@@ -1,15 +1,18 @@
 """Is `medgen plan` worth following? Its memory against the measured one; its scores against ours.
 
     python benchmarks/plan.py steps CONFIG --data cases.csv --output plan_steps
+    python benchmarks/plan.py networks CONFIG --data cases.csv --output plan_networks --limits 8 24
     python benchmarks/plan.py memory CONFIG --data cases.csv --output plan_memory --limits 2 8 24
     python benchmarks/plan.py compare CONFIG --data cases.csv --output plan_compare --minutes 30
 
 `steps` makes a few real steps of several sizes, each in a process of its own, and compares the peak
-with the tensors that the plan counts. `memory` plans for each limit as for a GPU elsewhere (on a
-processor time bounds a plan long before memory does), trains a few real steps of it as a process of
-its own, under a hard limit on its memory, and reports the peak above what importing the program
-takes. `compare` trains the given and the planned configuration for the same computing time, with
-the same seed and split, converts the test cases with both, and prints the mean absolute errors.
+with the tensors that the plan counts. `networks` tells which network is planned for each limit, as
+for a GPU elsewhere, and how long planning took. `memory` plans for each limit as for a GPU
+elsewhere (on a processor time bounds a plan long before memory does), keeping the given network,
+trains a few real steps of it as a process of its own, under a hard limit on its memory, and reports
+the peak above what importing the program takes. `compare` trains the given and the planned
+configuration for the same computing time, with the same seed and split, converts the test cases
+with both, and prints the mean absolute errors.
 """
 
 from __future__ import annotations
@@ -34,6 +37,7 @@ from medgen.files import write_text
 from medgen.metrics import profile_named
 from medgen.planning import Budget, budget_of, footprint, plan
 from medgen.planning.footprint import STATES
+from medgen.planning.generators import generators_of
 from medgen.runs import Precision, RunFolder, load_model
 from medgen.training import Loop, Session, prepare_session, train
 
@@ -41,11 +45,11 @@ GB = 10**9
 
 
 def main() -> None:
-    """Run one of the three measurements."""
+    """Run one of the measurements."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("what", choices=["steps", "memory", "compare"])
+    parser.add_argument("what", choices=["steps", "networks", "memory", "compare"])
     parser.add_argument("config", type=Path)
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--output", type=Path, required=True)
@@ -58,8 +62,8 @@ def main() -> None:
     chosen = parser.parse_args()
     given = chosen.output / "given.yaml"
     write_text(given, chosen.config.read_text(encoding="utf-8"))
-    rows = {"steps": steps, "memory": memory, "compare": compare}[chosen.what](given, chosen)
-    for row in rows:
+    measurements = {"steps": steps, "networks": networks, "memory": memory, "compare": compare}
+    for row in measurements[chosen.what](given, chosen):
         print(row, flush=True)
 
 
@@ -133,9 +137,34 @@ def planned(
     def budget(config: Config) -> Budget:
         return budget_of(memory_gb=memory_gb, device=device, precision=config.train.precision)
 
-    found = plan(given, chosen.data, budget, name=name)
+    found = plan(given, chosen.data, budget, name=name, keep_network=True)
     write_text(chosen.output / name, found.text)
     return chosen.output / name, found.choice.bytes
+
+
+def networks(given: Path, chosen: argparse.Namespace) -> Iterator[str]:
+    """Yield a table: what is planned for each limit, without and with the exchange of networks."""
+    yield "| limit | | network | levels | batch x patch | spacing | planned | a step | planning |"
+    yield "|---:|---|---|---:|---|---|---:|---:|---:|"
+    for limit in chosen.limits:
+
+        def budget(config: Config, limit: float = limit) -> Budget:
+            return budget_of(memory_gb=limit, device="cuda", precision=config.train.precision)
+
+        for keep_network in (True, False):
+            begun = time.process_time()
+            found = plan(given, chosen.data, budget, name="planned.yaml", keep_network=keep_network)
+            took = time.process_time() - begun
+            config = found.choice.config
+            (generator,) = generators_of(config).values()
+            size = " x ".join(map(str, config.train.patch))
+            spacing = " x ".join(f"{mm:g}" for mm in config.preprocessing.spacing_mm)
+            yield (
+                f"| {limit:g} GB | {'kept' if keep_network else ''} | {generator.name} "
+                f"| {generator.divisor.bit_length()} | {config.train.batch_size} x {size} "
+                f"| {spacing} mm | {found.choice.bytes / GB:.1f} GB "
+                f"| {found.choice.footprint.flops / 1e12:.1f} TFLOP | {took:.0f} s |"
+            )
 
 
 def memory(given: Path, chosen: argparse.Namespace) -> Iterator[str]:

@@ -7,7 +7,7 @@ it one move, `minimize`; the converter asks it for one thing, `infer`.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import ClassVar, Literal, NamedTuple, Protocol
 
@@ -23,6 +23,12 @@ Losses = dict[str, Tensor]
 """Scalar losses by name, for the log."""
 
 Head = Literal["tanh", "linear"]
+
+FeatureExtractor = Callable[[Tensor], tuple[Tensor, ...]]
+"""Turn an image (B, C, X, Y, Z) in the target's encoding into the features of a frozen network.
+
+One map per level, finest first. Gradients flow to the image; nothing of the network is trained.
+"""
 
 
 class Minimize(Protocol):
@@ -108,6 +114,14 @@ class Method(nn.Module, ABC):
 
     window: tuple[int, int, int] | None = None
     """The fixed input size, or None where any size will do."""
+
+    feature_extractor: FeatureExtractor | None = None
+    """Lent by training where `needs_features` says so; it owns no parameter of the method."""
+
+    @property
+    def needs_features(self) -> bool:
+        """Tell whether a training step compares images by a frozen network's features."""
+        return False
 
     @property
     @abstractmethod

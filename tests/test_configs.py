@@ -1,9 +1,14 @@
 """The shipped configurations build what they name, and train on patches that it can take."""
 
+from collections.abc import Mapping
+from pathlib import Path
+
 import pytest
+import torch
 import yaml
 
-from medgen.config import parse_config, shipped_configs
+from medgen.config import Config, parse_config, read_config, shipped_configs
+from medgen.method import Method, OptimizerSpec
 from medgen.methods import METHODS
 from medgen.runs import assemble
 
@@ -14,6 +19,12 @@ NAMED = [
 ]
 
 
+def assembled(config: Config) -> tuple[Method, Mapping[str, OptimizerSpec]]:
+    """Build without memory or weights: the papers' networks have a hundred million of them."""
+    with torch.device("meta"):
+        return assemble(config)
+
+
 def test_every_method_has_a_configuration() -> None:
     assert {method for _, method in NAMED} == set(METHODS)
 
@@ -22,8 +33,75 @@ def test_every_method_has_a_configuration() -> None:
 def test_each_configuration_builds_each_of_its_methods(name: str, method: str) -> None:
     raw = yaml.safe_load(shipped_configs()[name])
     config = parse_config({**raw, "method": method})
-    built, optimizers = assemble(config)
+    built, optimizers = assembled(config)
     assert isinstance(built, METHODS[method])
     assert set(optimizers) == set(built.players())
     for axis in config.train.patch:
         assert axis % built.divisor == 0
+
+
+# What comments and pages say may be changed for a run: it must build as it is written there.
+VARIANTS = {
+    "a residual encoder": (
+        "mr_to_ct",
+        ["methods.conditional_gan.generator={name: residual_encoder_unet}"],
+    ),
+    "a feature loss": ("mr_to_ct", ["methods.conditional_gan.lambda_features=100"]),
+    "MedGAN's terms": (
+        "mr_to_ct",
+        [
+            "methods.conditional_gan.lambda_l1=0",
+            "methods.conditional_gan.lambda_perceptual=20",
+            "methods.conditional_gan.lambda_style=0.0001",
+        ],
+    ),
+    "auto-context": (
+        "mr_to_ct",
+        ["method=context_aware_gan", "chain={stages: 2, folds: 3, feed: append}"],
+    ),
+    "one stage": ("low_dose_pet", ["chain.stages=1"]),
+    "PET and MR": (
+        "low_dose_pet",
+        ["roles.source=[pet_low, t1]", "intensity.t1={scale: percentile, low: 0.5, high: 99.5}"],
+    ),
+    "the network learns the difference": (
+        "low_dose_pet",
+        [
+            "methods.conditional_gan.generator="
+            "{name: pix2pix_unet, channels: 64, levels: 6, long_residual: true}"
+        ],
+    ),
+    "two stages of the demo": (
+        "low_dose_pet_demo",
+        ["chain={stages: 2, folds: 2, feed: replace}"],
+    ),
+}
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_what_the_comments_offer_builds(variant: str, tmp_path: Path) -> None:
+    name, overrides = VARIANTS[variant]
+    file = tmp_path / f"{name}.yaml"
+    file.write_text(shipped_configs()[name], encoding="utf-8")
+    config = read_config(file, overrides)
+    built, _ = assembled(config)
+    assert built.needs_features == (variant == "a feature loss")
+    for axis in config.train.patch:
+        assert axis % built.divisor == 0
+
+
+@pytest.mark.parametrize("name", sorted(shipped_configs()))
+def test_the_first_line_is_the_command_and_what_is_commented_out_is_valid(
+    name: str, tmp_path: Path
+) -> None:
+    text = shipped_configs()[name]
+    assert text.startswith(f"# medgen train {name}.yaml --data cases.csv --run runs/{name}\n")
+    # A chain that is commented out is a line to be uncommented: it must work then.
+    lines = [
+        line.removeprefix("# ") if line.startswith("# chain:") else line
+        for line in text.splitlines()
+    ]
+    file = tmp_path / "uncommented.yaml"
+    file.write_text("\n".join(lines), encoding="utf-8")
+    config = read_config(file)
+    assert (config.chain is not None) == any(line.startswith("chain:") for line in lines)

@@ -35,7 +35,7 @@ def hospital(tmp_path: Path) -> Path:
     """Return a folder of cases whose paths and headers name a patient."""
     folder = tmp_path / "DOE^JANE" / "MRN0123456"
     folder.mkdir(parents=True)
-    rows = ["case,patient,mr,ct"]
+    rows = ["case,patient,mr,ct,pet"]
     axes = np.stack(np.meshgrid(*[np.linspace(-1.3, 1.3, 24)] * 3, indexing="ij"))
     for number in range(4):
         radius = np.sqrt((axes**2).sum(axis=0)) * (1 + 0.02 * number)
@@ -46,7 +46,8 @@ def hospital(tmp_path: Path) -> Path:
         for name, values in images.items():
             write(folder / f"DOE^JANE_{number}_{name}.nii.gz", values)
         patient, name = f"DOE^JANE MRN0123456-{number}", f"DOE^JANE_{number}"
-        rows.append(f"c{number},{patient},{name}_mr.nii.gz,{name}_ct.nii.gz")
+        mr = f"{name}_mr.nii.gz"
+        rows.append(f"c{number},{patient},{mr},{name}_ct.nii.gz,{mr}")
     (folder / "cases.csv").write_text("\n".join(rows) + "\n", encoding="utf-8")
     (folder / "my.yaml").write_text(CONFIG, encoding="utf-8")
     return folder
@@ -108,6 +109,9 @@ def test_nothing_written_names_the_patient(
     assert verb(*single, "--output", out / "single") == Exit.OK
     plan = ["plan", hospital / "my.yaml", "--data", table, "--output", out / "planned.yaml"]
     assert verb(*plan, "--memory", "4") in (Exit.OK, Exit.SOME_FAILED)
+    thin = ["thin", "--data", table, "--column", "pet", "--dose", "0.5", "--counts", "1e5"]
+    assert verb(*thin, "--output", out / "thinned") == Exit.SOME_FAILED
+    assert (out / "thinned" / "c0" / "pet_low.nii.gz").is_file()
     prepare = ["prepare", "--data", table, "--output", out / "prepared", "--fixed", "mr"]
     verb(*prepare, "--moving", "ct", "--transform", "rigid", "--masks", "body")
     assert (out / "prepared" / "index.html").is_file()
@@ -123,5 +127,5 @@ def test_nothing_written_names_the_patient(
     verb("scan", hospital.parents[1], "--output", out / "scan" / "cases.csv", "--key", key)
     assert len(list(out.rglob("*"))) > 20
     # A table holds what the user's own holds: patients, and paths to the files it is made of.
-    tables = {"prepared/cases.csv", "scan/cases.csv"}
+    tables = {"prepared/cases.csv", "scan/cases.csv", "thinned/cases.csv"}
     assert set(told(out)) <= tables

@@ -1,7 +1,8 @@
-"""The trivial answers that every learned translation to CT has to beat.
+"""The trivial answers that every learned translation has to beat.
 
-Both are fitted on training cases only and answer in Hounsfield units on the case's own grid. Both
-are medians, since the median is the constant with the least mean absolute error.
+Both are fitted on training cases only and answer on the case's own grid: by intensity in the
+target's unit, whatever it is; by place in Hounsfield units. Both are medians, since the median is
+the constant with the least mean absolute error.
 """
 
 from medgen.baselines.aligned_median import AlignedMedian

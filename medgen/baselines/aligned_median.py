@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from medgen.baselines.pairs import UNIT, Pair, no_voxels
+from medgen.baselines.pairs import HOUNSFIELD, Pair, no_voxels
 from medgen.problems import Refusal
 from medgen.registration import register
 from medgen.volumes import Grid, Volume, resample
@@ -63,7 +63,7 @@ class AlignedMedian:
             count = min(step, source.grid.shape[0] - start)
             slab = source.grid.crop((start, 0, 0), (count, *source.grid.shape[1:]))
             answer[start : start + count] = _median_over(placed, slab)
-        return Volume(answer, source.grid, UNIT)
+        return Volume(answer, source.grid, HOUNSFIELD)
 
     def _laid_over(self, source: Volume) -> Iterator[Volume]:
         """Yield each training target with the grid that lays it over the case."""
@@ -82,7 +82,7 @@ class AlignedMedian:
                 log.warning("a training case was left out: %s", failures[-1])
                 continue
             grid = Grid(pair.target.grid.shape, found.matrix @ pair.target.grid.affine)
-            yield Volume(pair.target.data, grid, UNIT)
+            yield Volume(pair.target.data, grid, HOUNSFIELD)
         if len(failures) == len(self.pairs):
             raise Refusal(problem for failure in failures for problem in failure.problems)
 

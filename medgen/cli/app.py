@@ -32,6 +32,7 @@ from medgen.cli.prepare import prepare
 from medgen.cli.scan import scan
 from medgen.cli.send import send
 from medgen.cli.terminal import Terminal
+from medgen.cli.thin import thin
 from medgen.cli.train import train
 from medgen.problems import ConfigurationError, Exit, MedgenError, Problem
 
@@ -84,6 +85,7 @@ for _verb, _summary in (
     (phantom, "Make a sample cohort with its table."),
     (scan, "Find volumes in a folder and propose a table."),
     (inspect, "Say what one volume is, and whether the gate lets it in."),
+    (thin, "Simulate a lower dose of full-dose PET."),
     (prepare, "Register columns to one, make masks, and write a new table."),
     (plan, "Propose patch, depth and spacing from cases and memory."),
     (train, "Train a method on a table's cases."),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -46,12 +47,23 @@ def evaluate(
     mask_column: Annotated[
         str | None, typer.Option("--mask-column", help="The table's column of masks.")
     ] = None,
+    regions: Annotated[
+        Path | None,
+        typer.Option("--regions", help="Label maps, by name: uptake by region (profile pet)."),
+    ] = None,
+    region_column: Annotated[
+        str | None, typer.Option("--region-column", help="The table's column of label maps.")
+    ] = None,
+    region_names: Annotated[
+        str, typer.Option("--region-names", help="What label values mean, e.g. spot=4,grey=2.")
+    ] = "",
     split: Annotated[
         str | None,
         typer.Option("--split", help="Only these of the table's column split, e.g. test."),
     ] = None,
     profile: Annotated[
-        str, typer.Option("--profile", help="hu, synthrad2023, synthrad2025, mr or segmentation.")
+        str,
+        typer.Option("--profile", help="hu, synthrad2023, synthrad2025, mr, pet or segmentation."),
     ] = "hu",
     match_grid: Annotated[
         bool,
@@ -69,9 +81,15 @@ def evaluate(
 ) -> None:
     """Score predictions against references inside a mask, and write a report."""
     terminal = Terminal.of(context)
-    problems = _usage(reference, mask, data, column, mask_column, split, nan_to)
-    if problems:
-        raise ConfigurationError(problems)
+    given = {"column": column, "mask-column": mask_column, "region-column": region_column}
+    sources = {"mask": mask, "regions": regions}
+    problems = _usage(reference, sources, data, given | {"split": split}, nan_to)
+    names, faults = _region_names(region_names)
+    if region_names and regions is None and region_column is None:
+        advice = "give the label maps by --regions, or by --data and --region-column"
+        faults.append(Problem("E_USAGE", "--region-names needs a region map", advice))
+    if problems + faults:
+        raise ConfigurationError(problems + faults)
     choice = choice_of(series, echo, phase, straighten)
 
     from medgen.evaluation import evaluate, match_paths, match_table
@@ -81,11 +99,17 @@ def evaluate(
     if data is not None:
         assert column is not None
         matched = match_table(
-            prediction, data, column=column, mask_column=mask_column, split=split, choice=choice
+            prediction,
+            data,
+            column=column,
+            mask_column=mask_column,
+            region_column=region_column,
+            split=split,
+            choice=choice,
         )
     else:
         assert reference is not None
-        matched = match_paths(prediction, reference, mask, choice=choice)
+        matched = match_paths(prediction, reference, mask, regions=regions, choice=choice)
     _say_matching(terminal, matched, chosen)
     with terminal.progress("evaluate", total=len(matched.cases)) as bar:
 
@@ -97,6 +121,7 @@ def evaluate(
             matched,
             chosen,
             output,
+            region_names=names,
             match_grid=match_grid,
             nan_to=nan_to,
             overwrite=overwrite,
@@ -112,30 +137,46 @@ def evaluate(
 
 def _usage(
     reference: Path | None,
-    mask: Path | None,
+    beside: Mapping[str, Path | None],
     data: Path | None,
-    column: str | None,
-    mask_column: str | None,
-    split: str | None,
+    of_table: Mapping[str, str | None],
     nan_to: float | None,
 ) -> list[Problem]:
-    """Return what is wrong with the command line itself."""
+    """Return what is wrong with the command line itself; options go by their names."""
     problems = []
     if (reference is None) == (data is None):
         advice = "volumes by --reference, or a table by --data and --column"
         problems.append(Problem("E_USAGE", "give either --reference or --data", advice))
-    if data is not None and column is None:
+    if data is not None and of_table["column"] is None:
         advice = "name the column of the references, e.g. --column ct"
         problems.append(Problem("E_USAGE", "--data needs --column", advice))
-    if data is not None and mask is not None:
-        advice = "name the masks' column by --mask-column"
-        problems.append(Problem("E_USAGE", "--mask does not go with --data", advice))
-    for name, value in (("column", column), ("mask-column", mask_column), ("split", split)):
+    for name, path in beside.items():
+        if data is not None and path is not None:
+            option = {"mask": "--mask-column", "regions": "--region-column"}[name]
+            message = f"--{name} does not go with --data"
+            problems.append(Problem("E_USAGE", message, f"name their column by {option}"))
+    for name, value in of_table.items():
         if value is not None and data is None:
             problems.append(Problem("E_USAGE", f"--{name} needs --data", "give a table by --data"))
     if nan_to is not None and not math.isfinite(nan_to):
         problems.append(Problem("E_USAGE", "--nan-to must be a finite number", "e.g. --nan-to 0"))
     return problems
+
+
+def _region_names(text: str) -> tuple[dict[str, int], list[Problem]]:
+    """Return names with their label values, and what is wrong with them."""
+    names: dict[str, int] = {}
+    for part in filter(None, (each.strip() for each in text.split(","))):
+        name, _, value = (each.strip() for each in part.partition("="))
+        if not name or not value.isdecimal() or int(value) == 0:
+            fault = f"--region-names: {part!r} is no NAME=VALUE with a whole value above 0"
+        elif name in names or int(value) in names.values():
+            fault = f"--region-names: {part!r} repeats a name or a value"
+        else:
+            names[name] = int(value)
+            continue
+        return {}, [Problem("E_USAGE", fault, "write e.g. --region-names spot=4,grey=2")]
+    return names, []
 
 
 def _say_matching(terminal: Terminal, matched: Matched, profile: Profile) -> None:
@@ -148,7 +189,8 @@ def _say_matching(terminal: Terminal, matched: Matched, profile: Profile) -> Non
 
 def _warn(terminal: Terminal, found: Evaluation) -> None:
     """Print each failure, and each remark once with its cases."""
-    for remark in found.summary.get("labels", {}).get("remarks", ()):
+    labels = found.summary.get("labels", {}).get("remarks", ())
+    for remark in (*labels, *found.summary["remarks"]):
         terminal.warn(remark)
     for result in found.failed:
         for problem in result.problems:
@@ -175,6 +217,9 @@ def _say(terminal: Terminal, found: Evaluation) -> None:
         if found.profile.classes:
             terminal.say("\nmeans by class:")
             terminal.table(*_by_class(found.profile, block["scores"]))
+        if found.profile.regions:
+            terminal.say("\nmeans by region:")
+            terminal.table(*_by_region(found.profile, block["scores"]))
     if found.summary["headline"] is None:
         terminal.warn("every scored case was seen in training: there is no headline")
     terminal.say(f"\nreport: {found.report}")
@@ -188,6 +233,16 @@ def _by_class(profile: Profile, scores: dict[str, Any]) -> tuple[list[str], list
         for name in profile.classes
     ]
     return ["class", *(column.name for column in judged)], rows
+
+
+def _by_region(profile: Profile, scores: dict[str, Any]) -> tuple[list[str], list[list[object]]]:
+    """Return the heads and the rows of the table of regions."""
+    names = [column.name for column in profile.regional]
+    rows = [
+        [region, *(scores[f"{name}_{region}"]["mean"] for name in names)]
+        for region in profile.regions
+    ]
+    return ["region", *names], rows
 
 
 def _row(name: str, scores: dict[str, Any]) -> list[object]:

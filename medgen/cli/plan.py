@@ -39,10 +39,17 @@ def plan(
             "--device", help="What to plan for: auto, cpu or cuda; with --memory also elsewhere."
         ),
     ] = "auto",
+    keep_network: Annotated[
+        bool,
+        typer.Option(
+            "--keep-network",
+            help="Keep a `unet`, also where a GPU has the memory for a residual-encoder U-Net.",
+        ),
+    ] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the file.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the plan as JSON.")] = False,
 ) -> None:
-    """Propose spacing, patch, depth, batch and window from the cases and the memory there is.
+    """Propose spacing, network, patch, batch and window from the cases and the memory there is.
 
     The new configuration is the given one with the proposed keys, each below its reasons. What
     is doubtful about the cases is printed as warnings.
@@ -64,7 +71,9 @@ def plan(
         def report(what: str, done: int, total: int) -> None:
             bar.set(done, total=total, note=what)
 
-        found = propose(config, data, budget, name=output.name, report=report)
+        found = propose(
+            config, data, budget, name=output.name, keep_network=keep_network, report=report
+        )
     for problem in found.survey.refused:
         terminal.problem(problem)
     _warn(terminal, found.doubts)

@@ -5,11 +5,14 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from medgen.cli.terminal import Terminal
+
+if TYPE_CHECKING:
+    from medgen.training import Session
 
 
 def train(
@@ -26,6 +29,14 @@ def train(
     start_from: Annotated[
         Path | None,
         typer.Option("--from", metavar="RUN", help="Start from another run's best weights."),
+    ] = None,
+    features: Annotated[
+        Path | None,
+        typer.Option(
+            "--features",
+            metavar="RUN",
+            help="A segmenter's run, for losses that compare features (lambda_features).",
+        ),
     ] = None,
     cache: Annotated[
         Path | None,
@@ -48,8 +59,8 @@ def train(
     """Train a method on a table's cases; Ctrl-C saves, and --resume goes on."""
     from medgen.config import read_config
     from medgen.problems import ConfigurationError, Problem
-    from medgen.training import prepare_session, try_step
-    from medgen.training import train as run_training
+    from medgen.runs import assemble
+    from medgen.training import prepare_session, train_table, try_step
 
     terminal = Terminal.of(context)
     if resume and (overwrite or start_from is not None):
@@ -59,19 +70,58 @@ def train(
         raise ConfigurationError(problem)
     settings = read_config(config, assignments or [])
     voxels = cache if cache is not None else default_cache()
-    with terminal.progress("cases", total=None) as bar:
+    if dry_run:
+        first = settings if settings.fed_column is None else settings.at_stage(1)
+        assemble(settings)
+        with terminal.progress("cases", total=None) as bar:
+            session = prepare_session(
+                first,
+                data=data,
+                cache=voxels,
+                device=device,
+                start_from=start_from,
+                features=features,
+                report=lambda what, done, total: bar.set(done, total=total, note=what),
+            )
+        tell(terminal, session)
+        losses = try_step(session)
+        terminal.say("dry run: everything is in order; " + summary(losses, None))
+        return
+    best_by, chained = settings.train.validate_.best_by.name, settings.fed_column is not None
+    with terminal.progress("training", total=None) as bar:
 
-        def report(what: str, done: int, total: int) -> None:
-            bar.set(done, total=total, note=what)
+        def prepared(what: str, session: Session) -> None:
+            if chained:
+                terminal.note(f"medgen: {what}")
+            tell(terminal, session)
 
-        session = prepare_session(
+        def progress(
+            what: str, step: int, steps: int, losses: Mapping[str, float], score: float | None
+        ) -> None:
+            stage = f"{what}: " if chained else ""
+            bar.set(step, total=steps, note=stage + summary(losses, score))
+
+        outcome = train_table(
             settings,
             data=data,
+            run=run,
             cache=voxels,
             device=device,
             start_from=start_from,
-            report=report,
+            features=features,
+            resume=resume,
+            overwrite=overwrite,
+            report=lambda what, done, total: bar.set(done, total=total, note=what),
+            prepared=prepared,
+            progress=progress,
         )
+    best = "" if outcome.best is None else f", best {best_by} {outcome.best:.4g}"
+    terminal.event("trained", steps=outcome.steps, best=outcome.best, best_step=outcome.best_step)
+    terminal.say(f"{run}: trained {outcome.steps} steps{best} (step {outcome.best_step})")
+
+
+def tell(terminal: Terminal, session: Session) -> None:
+    """Say what is trained on what, and where that is doubtful."""
     counts = session.statistics.counts
     terminal.note(
         f"{counts['train_cases']} training, {counts['validation_cases']} validation, "
@@ -79,20 +129,6 @@ def train(
     )
     if not counts["validation_cases"]:
         terminal.warn("no validation case: the last weights are kept, whatever they are worth")
-    if dry_run:
-        losses = try_step(session)
-        terminal.say("dry run: everything is in order; " + summary(losses, None))
-        return
-    steps, best_by = settings.train.steps, settings.train.validate_.best_by.name
-    with terminal.progress("training", total=steps) as bar:
-
-        def progress(step: int, losses: Mapping[str, float], score: float | None) -> None:
-            bar.set(step, note=summary(losses, score))
-
-        outcome = run_training(session, run, resume=resume, overwrite=overwrite, progress=progress)
-    best = "" if outcome.best is None else f", best {best_by} {outcome.best:.4g}"
-    terminal.event("trained", steps=outcome.steps, best=outcome.best, best_step=outcome.best_step)
-    terminal.say(f"{run}: trained {outcome.steps} steps{best} (step {outcome.best_step})")
 
 
 def default_cache() -> Path:

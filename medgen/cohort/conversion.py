@@ -16,10 +16,10 @@ from medgen.cohort.manifest import FILE_NAME, Manifest
 from medgen.cohort.outcome import Options, Outcome, Result, Watch, problems_of
 from medgen.cohort.planning import plan
 from medgen.cohort.worker import Worker, check_derivable, open_case
-from medgen.conversion import Converter, Provenance, sidecar_of, template_doubts
+from medgen.conversion import Provenance, converter_of, sidecar_of, template_doubts
 from medgen.files import locked, remove_leftovers, sha256_of_json, writable
 from medgen.problems import ConfigurationError, Problem, Refusal
-from medgen.runs import Model, choose_precision
+from medgen.runs import Model
 from medgen.volumes import Volume, open_volume
 
 DEFAULTS = Options()
@@ -56,7 +56,7 @@ def convert_cohort(
     folder = _folder(output)
     template = open_template(options, cases)
     provenance = provenance_of(model, options, template)
-    converter = _converter(model, device)
+    converter = converter_of(model, device=device)
     converter.answer_of(options.answer)
     results: list[Result] = []
     with ExitStack() as stack, Interruption() as interruption:
@@ -99,7 +99,7 @@ def check_cohort(
     jobs = place(cases, output, options.formats)
     template = open_template(options, cases)
     provenance = provenance_of(model, options, template)
-    converter = _converter(model, torch.device("cpu"))
+    converter = converter_of(model, device=torch.device("cpu"))
     planned = plan(jobs, Manifest(_folder(output)), provenance, overwrite=options.overwrite)
     results = [Result(job.case.name, "kept", job.output) for job in planned.done]
     for result in results:
@@ -110,7 +110,7 @@ def check_cohort(
             volumes = open_case(job.case, options.nan_to)
             if job.series is not None:
                 check_derivable(converter, volumes, options, template)
-            prepared = model.preprocessing.prepare_source(volumes)
+            prepared = converter.entry.prepare_source(volumes)
             warnings = (*prepared.warnings, *template_doubts(volumes, template))
             result = Result(job.case.name, "ok", job.output, warnings=warnings)
         except Exception as error:
@@ -169,17 +169,7 @@ def provenance_of(model: Model, options: Options, template: Volume | None = None
         settings_digest=sha256_of_json(settings),
         method=model.config.method,
         seen=model.seen,
-    )
-
-
-def _converter(model: Model, device: torch.device) -> Converter:
-    return Converter(
-        model.method,
-        model.preprocessing,
-        model.config.convert,
-        device=device,
-        precision=choose_precision(model.config.train.precision, device),
-        patch=model.patch,
+        dose_fractions=model.statistics.dose_fractions,
     )
 
 

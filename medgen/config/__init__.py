@@ -6,36 +6,28 @@ class name or an expression.
 """
 
 from medgen.config.reading import parse_config, read_config, shipped_configs, validate_block
+from medgen.config.scales import CohortScale, PercentileScale, Scale, SharedScale, WindowScale
 from medgen.config.schema import (
     BACKGROUND,
     Augmentation,
     BestBy,
-    CohortScale,
+    Chain,
     Config,
     ConvertConfig,
-    Fraction,
-    Millimetres,
-    Number,
-    Percentile,
-    PercentileScale,
     PreprocessingConfig,
     Role,
     Roles,
-    Scale,
-    SharedScale,
     Split,
-    Strict,
     TrainConfig,
     Validate,
-    Voxels,
-    Whole,
-    WindowScale,
 )
+from medgen.config.values import Fraction, Millimetres, Number, Percentile, Strict, Voxels, Whole
 
 __all__ = [
     "BACKGROUND",
     "Augmentation",
     "BestBy",
+    "Chain",
     "CohortScale",
     "Config",
     "ConvertConfig",

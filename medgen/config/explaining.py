@@ -188,7 +188,8 @@ def _known_keys(block: Any) -> list[str]:
 def _tags(branch: Any) -> list[str]:
     """Return the words by which a branch of a union can be chosen."""
     literals = [kind for kind in _fields(_bare(branch)).values() if get_origin(kind) is Literal]
-    return [str(tag) for literal in literals for tag in get_args(literal)]
+    # A tag is the one value of its key; a choice of several tells nothing apart.
+    return [str(get_args(literal)[0]) for literal in literals if len(get_args(literal)) == 1]
 
 
 def _expected(union: Any) -> str:

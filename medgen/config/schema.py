@@ -6,28 +6,10 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
-
-def _no_switch(value: Any) -> Any:
-    """Refuse `steps: yes`, which would otherwise mean one step."""
-    if isinstance(value, bool):
-        raise ValueError(f"should be a number, not {'yes' if value else 'no'}")
-    return value
-
-
-Number = Annotated[float, BeforeValidator(_no_switch)]
-Whole = Annotated[int, BeforeValidator(_no_switch)]
-Fraction = Annotated[Number, Field(ge=0.0, le=1.0)]
-Percentile = Annotated[Number, Field(ge=0.0, le=100.0)]
-Millimetres = Annotated[Number, Field(gt=0.0)]
-Voxels = Annotated[Whole, Field(gt=0)]
-
-
-class Strict(BaseModel):
-    """A block that refuses unknown keys and non-finite numbers, and never changes."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+from medgen.config.scales import PercentileScale, Scale, SharedScale
+from medgen.config.values import Fraction, Millimetres, Number, Strict, Voxels, Whole
 
 
 class Role(Strict):
@@ -108,56 +90,6 @@ class PreprocessingConfig(Strict):
     """Least Dice overlap of the body outlines of the columns used as a pair."""
 
 
-class Bounds(Strict):
-    """Two ends of a range, in order."""
-
-    low: Number
-    high: Number
-
-    @model_validator(mode="after")
-    def _low_below_high(self) -> Bounds:
-        if self.low >= self.high:
-            raise ValueError(f"low ({self.low:g}) must be below high ({self.high:g})")
-        return self
-
-
-class WindowScale(Bounds):
-    """A fixed range in a physical unit; values beyond it are clipped and counted."""
-
-    scale: Literal["window"]
-    unit: str
-    background: Number | None = None
-    """What the answer holds where nothing was computed; the low end where left out."""
-
-
-class PercentileScale(Bounds):
-    """Percentiles measured on each volume inside the body; for sources only."""
-
-    scale: Literal["percentile"]
-    low: Percentile = 0.5
-    high: Percentile = 99.5
-
-
-class CohortScale(Bounds):
-    """Median percentiles of the training cases, kept in the run; unit arbitrary."""
-
-    scale: Literal["cohort"]
-    low: Percentile = 0.5
-    high: Percentile = 99.5
-
-
-class SharedScale(Strict):
-    """The scale of another column of the same case: PET by its low-dose source."""
-
-    scale: Literal["shared"]
-    column: str = Field(alias="with")
-
-
-Scale = Annotated[
-    WindowScale | PercentileScale | CohortScale | SharedScale, Field(discriminator="scale")
-]
-
-
 class Augmentation(Strict):
     """Random changes of training patches."""
 
@@ -217,6 +149,21 @@ class ConvertConfig(Strict):
     """Classes of which only the largest connected part is kept: organs, not lesions."""
 
 
+class Chain(Strict):
+    """Runs in a row over whole volumes: each stage sees the answers of the one before it.
+
+    Progressive refinement (Wang et al., NeuroImage 2018) replaces the source by the answer;
+    auto-context (Nie et al., MICCAI 2017) appends it as one more channel.
+    """
+
+    stages: Annotated[Whole, Field(ge=1, le=4)] = 2
+    """1 is an ordinary run."""
+    folds: Annotated[Whole, Field(ge=1, le=10)] = 3
+    """Models per stage that answer the training cases they did not see; with 1, as in the papers,
+    the stage's own model answers them, and the next one learns from answers that flatter it."""
+    feed: Literal["append", "replace"] = "append"
+
+
 class Config(Strict):
     """A whole training, as a file."""
 
@@ -229,11 +176,24 @@ class Config(Strict):
     method: str
     methods: Mapping[str, Mapping[str, Any]] = {}
     train: TrainConfig = TrainConfig()
+    chain: Chain | None = None
     convert: ConvertConfig = ConvertConfig()
+
+    @property
+    def fed_column(self) -> str | None:
+        """Return the name under which a chain's last stage gets the answers of the one before."""
+        if self.chain is None or self.chain.stages == 1 or self.roles.target is None:
+            return None
+        return f"{self.roles.target.columns[0]}_stage_{self.chain.stages - 1}"
+
+    def at_stage(self, stage: int) -> Config:
+        """Return the configuration of one stage, which is the last one of a shorter chain."""
+        assert self.chain is not None
+        return self.model_copy(update={"chain": self.chain.model_copy(update={"stages": stage})})
 
     @model_validator(mode="after")
     def _parts_fit_together(self) -> Config:
-        faults = [*self._scale_faults(), *self._label_faults()]
+        faults = [*self._scale_faults(), *self._label_faults(), *self._chain_faults()]
         if faults:
             raise ValueError("\n".join(faults))
         return self
@@ -260,6 +220,17 @@ class Config(Strict):
                 self.intensity.get(scale.column), SharedScale
             ):
                 yield f"intensity.{column}: shares with {scale.column!r}, which has no own scale"
+
+    def _chain_faults(self) -> Iterator[str]:
+        """Name what keeps a stage's answers from being fed to the next."""
+        if self.chain is None:
+            return
+        targets = self.roles.target.columns if self.roles.target else ()
+        if len(targets) != 1:
+            yield f"chain: feeds one target column to the next stage, and there are {len(targets)}"
+            return
+        if self.fed_column in self.roles.columns():
+            yield f"chain: {self.fed_column!r} is the name of what is fed; rename that column"
 
     def _label_faults(self) -> Iterator[str]:
         """Name what is wrong with the classes."""

@@ -1,5 +1,6 @@
 """Conversion: a case in memory, and a case on disk."""
 
+from medgen.conversion.assembly import converter_of
 from medgen.conversion.blending import blend
 from medgen.conversion.converter import WINDOWS_AT_ONCE, Converted, Converter
 from medgen.conversion.derived import derived_problems, template_doubts, template_problems
@@ -26,6 +27,7 @@ __all__ = [
     "Tiling",
     "blend",
     "convert_files",
+    "converter_of",
     "derived_problems",
     "digest_of_inputs",
     "open_sources",

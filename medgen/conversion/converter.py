@@ -61,6 +61,7 @@ class Converter:
         device: torch.device,
         precision: Literal["bf16", "fp32"],
         patch: tuple[int, int, int],
+        upstream: Converter | None = None,
     ) -> None:
         self.method = method
         self.preprocessing = preprocessing
@@ -68,6 +69,18 @@ class Converter:
         self.device = device
         self.precision = precision
         self.patch = patch
+        self.upstream = upstream
+        """In a chain, what answers the stage before, where its answer is not given."""
+
+    @property
+    def entry(self) -> Preprocessing:
+        """Return the preprocessing that meets the volumes first."""
+        return self.preprocessing if self.upstream is None else self.upstream.entry
+
+    @property
+    def stages(self) -> int:
+        """Return how many networks answer in a row."""
+        return 1 if self.upstream is None else 1 + self.upstream.stages
 
     def answer_of(self, name: str | None) -> tuple[str, Answer]:
         """Return the name and description of an answer; the method's first where left out.
@@ -108,7 +121,8 @@ class Converter:
         """Convert one case.
 
         Args:
-            volumes: the source columns' volumes; others are ignored.
+            volumes: the source columns' volumes; others are ignored, but for the answer that a
+                chain's stage before has given to them.
             answer: which of the method's answers; the first where left out.
             progress: see `Progress`.
 
@@ -120,6 +134,13 @@ class Converter:
         if self.method.training:
             raise ValueError("the method to convert with is in training mode")
         seconds: dict[str, float] = {}
+        before: Mapping[str, Any] = {"warnings": ()}
+        if self.upstream is not None and not volumes.keys() >= set(self.preprocessing.inputs):
+            with _timed(seconds, "stages_before"):
+                fed = self.upstream(volumes, progress=_share(progress, 0, self.upstream.stages))
+            (column,) = set(self.preprocessing.inputs) - set(self.preprocessing.source_columns)
+            volumes, before = {**volumes, column: fed.volume}, fed.facts
+            progress = _share(progress, self.upstream.stages, 1)
         with _timed(seconds, "prepare"):
             prepared = self.preprocessing.prepare_source(volumes)
             decoder = self._decoder(wanted, prepared)
@@ -139,13 +160,18 @@ class Converter:
             "window": list(tiling.window),
             "windows": len(tiling) - skipped,
             "windows_skipped": skipped,
+            **({"stages": self.stages} if self.upstream is not None else {}),
             "spacing_mm": [round(float(mm), 6) for mm in prepared.native.spacing_mm],
             "run_spacing_mm": [round(float(mm), 6) for mm in prepared.grid.spacing_mm],
             "body_fraction": round(body_fraction, 4),
             "device": self.device.type,
             "precision": self.precision,
             "seconds": {phase: round(duration, 3) for phase, duration in seconds.items()},
-            "warnings": [*prepared.warnings, *_doubts(prepared, body_fraction)],
+            "warnings": list(
+                dict.fromkeys(
+                    (*before["warnings"], *prepared.warnings, *_doubts(prepared, body_fraction))
+                )
+            ),
         }
         return Converted(Volume(data, prepared.native, decoder.unit), facts)
 
@@ -214,6 +240,14 @@ def _doubts(prepared: PreparedSource, body_fraction: float) -> list[str]:
     if native > COARSE * run:
         doubts.append(f"voxels are up to {native:.2f} mm apart; the run works at {run:.2f} mm")
     return doubts
+
+
+def _share(progress: Progress | None, stages_before: int, stages: int) -> Progress | None:
+    """Return what shows the windows of some stages of a chain as a share of all that are known."""
+    if progress is None:
+        return None
+    first, last = (0, stages + 1) if stages_before == 0 else (stages_before, stages_before + 1)
+    return lambda done, total: progress(first * total + stages * done, last * total)
 
 
 @contextmanager

@@ -155,6 +155,7 @@ def write_converted(
         "settings_digest": provenance.settings_digest,
         "input_digests": digests,
         "seen_in_training": not provenance.seen.isdisjoint(digests.values()),
+        **_doses(provenance),
         "output_digest": main,
         **noted,
         "clipped_voxels": clipped,
@@ -168,6 +169,11 @@ def write_converted(
             remove(output)
         raise
     return Record(digest_of_inputs(digests), main, clipped, warnings, dicom)
+
+
+def _doses(provenance: Provenance) -> dict[str, Any]:
+    doses = provenance.dose_fractions
+    return {"trained_dose_fractions": list(doses)} if doses else {}
 
 
 def remove(output: Path | None) -> None:

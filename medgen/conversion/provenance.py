@@ -25,6 +25,8 @@ class Provenance:
     """The method's name, which a derived DICOM series carries."""
     seen: frozenset[str] = frozenset()
     """SHA-256 of every source file that training or validation read."""
+    dose_fractions: tuple[float, ...] = ()
+    """Shares of the full dose that the model was trained on, where that is known."""
 
 
 def versions() -> dict[str, Any]:

@@ -5,6 +5,7 @@ from medgen.data.cache import KEYS, Cache, open_cells
 from medgen.data.classes import Classes
 from medgen.data.cohort import fit_statistics, prepare_cohort
 from medgen.data.entries import CachedCase
+from medgen.data.fed import Fed
 from medgen.data.intensity import Codec, fit_cohort, measure
 from medgen.data.masks import body_mask, outline, with_rim
 from medgen.data.prefetch import prefetch
@@ -22,6 +23,7 @@ __all__ = [
     "CachedCase",
     "Classes",
     "Codec",
+    "Fed",
     "Group",
     "PreparedCase",
     "PreparedSource",

@@ -58,7 +58,7 @@ class Cache:
         """
         columns = [column for column in preprocessing.columns(keys) if column in row.cells]
         folder = self.folder / self._key(row, columns, preprocessing)
-        jitter = tuple(preprocessing.jitters(column) for column in preprocessing.source_columns)
+        jitter = preprocessing.jitter
         try:
             cached = read_entry(folder, row.case, jitter)
             if cached is None:

@@ -7,7 +7,7 @@ at conversion there is nothing else. Every column is interpolated once, from its
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
 import numpy as np
@@ -24,6 +24,7 @@ from medgen.data.channels import (
     require,
 )
 from medgen.data.classes import Classes
+from medgen.data.fed import Fed, append_fed
 from medgen.data.frame import Frame, crop_box, crop_grid, frame_of
 from medgen.data.intensity import Codec, unit_of
 from medgen.data.masks import RIM_MM, Mask, with_rim, within
@@ -49,11 +50,17 @@ class Preprocessing:
     """Low and high of each cohort-scaled column, from `fit_statistics`."""
     classes: Classes = field(default_factory=lambda: Classes({}))
     """What the label column's values mean."""
+    fed: Fed | None = None
 
     @property
     def source_columns(self) -> tuple[str, ...]:
         """Return the source's columns, a channel each."""
         return self.roles.source.columns
+
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        """Return the source's columns, and what a chain feeds."""
+        return (*self.source_columns, *([self.fed.column] if self.fed else []))
 
     @property
     def target_columns(self) -> tuple[str, ...]:
@@ -68,13 +75,21 @@ class Preprocessing:
     def columns(self, keys: Iterable[str]) -> tuple[str, ...]:
         """Return the columns that the batch keys need, the mask's included."""
         by_key = {
-            "source": self.source_columns,
+            "source": self.inputs,
             "target": self.target_columns,
             "label": (self.label_column,) if self.label_column else (),
         }
         named = [column for key in by_key if key in set(keys) for column in by_key[key]]
         named += [] if self.roles.mask == "auto" else [self.roles.mask]
         return tuple(dict.fromkeys(named))
+
+    @property
+    def jitter(self) -> tuple[bool, ...]:
+        """Return for each source channel whether its intensity may be augmented."""
+        own = tuple(self.jitters(column) for column in self.source_columns)
+        if self.fed is None:
+            return own
+        return (False,) if self.fed.replaces else (*own, False)
 
     def jitters(self, column: str) -> bool:
         """Tell whether a source column's intensity may be augmented.
@@ -97,6 +112,7 @@ class Preprocessing:
             },
             "classes": self.classes.as_json(),
             "cohort": {column: list(ends) for column, ends in self.cohort.items()},
+            **({"fed": asdict(self.fed)} if self.fed else {}),
         }
 
     def frame(self, volumes: Mapping[str, Volume]) -> Frame:
@@ -145,10 +161,10 @@ class Preprocessing:
         Raises:
             Refusal: a column is missing, flat, shows no body, or does not overlap the first.
         """
-        volumes = self.in_units({c: require(volumes, c) for c in self.source_columns})
+        volumes = self.in_units({c: require(volumes, c) for c in self.inputs})
         check_frames_of_reference(volumes)
         frame = self.frame(volumes)
-        channels = self._encode(frame, volumes, self.source_columns, {})
+        channels = self._encode_source(frame, volumes)
         scales = Scales(self.intensity, self.cohort)
         return PreparedSource(
             source=channels.encoded,
@@ -185,7 +201,11 @@ class Preprocessing:
         overlaps: dict[str, float] = {}
         for key, columns in (("source", self.source_columns), ("target", self.target_columns)):
             if any(column in volumes for column in columns):
-                channels = self._encode(frame, volumes, columns, codecs)
+                channels = (
+                    self._encode_source(frame, volumes)
+                    if key == "source"
+                    else self._encode(frame, volumes, columns, codecs)
+                )
                 arrays[key] = channels.encoded
                 codecs.update(channels.codecs)
                 warnings.update(dict.fromkeys(channels.warnings))
@@ -250,6 +270,14 @@ class Preprocessing:
             inner = crop_box(mask, grid, self.settings)
             box, grid = (slice(None), *inner), crop_grid(grid, inner)
         return {key: np.ascontiguousarray(values[box]) for key, values in arrays.items()}, grid
+
+    def _encode_source(self, frame: Frame, volumes: Mapping[str, Volume]) -> Channels:
+        """Return the source's channels, with what a chain feeds."""
+        channels = self._encode(frame, volumes, self.source_columns, {})
+        if self.fed is None:
+            return channels
+        scales = Scales(self.intensity, self.cohort)
+        return append_fed(self.fed, frame, volumes, channels, scales=scales)
 
     def _encode(
         self,

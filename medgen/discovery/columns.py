@@ -39,7 +39,7 @@ _CANONICAL = {
     "images": "image",
 }
 _IMAGES = MR_COLUMNS | {"ct", "cbct", "pet", "spect", "image"}
-_LABELS = {"label", "lesion", "tumor", "tissue", "roi", "wml", "wmh", "aseg"}
+_LABELS = {"label", "lesion", "tumor", "tissue", "regions", "roi", "wml", "wmh", "aseg"}
 _MASKS = {"mask", "body", "brain", "outline"}
 _QUALIFIERS = (
     "on in to low full dose high ce star flair reg registered aligned n4 bias corrected norm atlas "

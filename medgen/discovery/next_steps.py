@@ -14,7 +14,7 @@ from medgen.discovery.columns import Kind, kind_of
 
 _DEMO = "_demo"
 _PREPARED = "prepared"
-_PAIR, _LABELS = "mr_to_ct", "tissue_segmentation"
+_PAIR, _PAIR_OF_MR, _LABELS = "mr_to_ct", "cross_modality_mr", "tissue_segmentation"
 """What to start from for two images, and for an image with labels, that nothing is made for."""
 
 
@@ -169,11 +169,12 @@ def _choices(held: _Rows) -> list[_Choice]:
     shipped = shipped_configs()
     choices = []
     pair = _together(held, held.of("image"), held.of("image"))
-    if pair and _PAIR in shipped:
+    nearest = _PAIR_OF_MR if pair and modality_of(pair[1]) == "mr" else _PAIR
+    if pair and nearest in shipped:
         first, second = pair
         edit = f"then write source: [{first}], target: [{second}], and their intensity"
         name = f"{first}_to_{second.partition('_on_')[0]}"
-        choices.append(_Choice(_PAIR, name, edit, pair))
+        choices.append(_Choice(nearest, name, edit, pair))
     labels = held.of("label") or held.of("mask")
     usable = held.of("label") or len(held.of("image")) == 1
     pair = _together(held, held.of("image"), labels) if usable else None
@@ -222,7 +223,7 @@ def _fitting(held: _Rows) -> list[tuple[str, tuple[str, ...], Mapping[str, str]]
     """
     found = []
     for name, text in shipped_configs().items():
-        if name.endswith(_DEMO):
+        if name.endswith(_DEMO) or name == _PAIR_OF_MR:  # any two contrasts would fit the latter
             continue
         wanted = _wanted(load_plain(text)["roles"])
         replaced: dict[str, str] = {}

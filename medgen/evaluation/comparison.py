@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ from medgen.evaluation.differences import Difference, differences_between
 from medgen.evaluation.evaluation import refuse_existing
 from medgen.evaluation.matching import listed
 from medgen.evaluation.reading import Report, read_report
+from medgen.evaluation.regions import common_regions
 from medgen.evaluation.statistics import FEW_PATIENTS, LEVEL, RESAMPLES, SEED
 from medgen.evaluation.summary import versions
 from medgen.files import write_json, write_text
@@ -57,6 +58,7 @@ def compare(first: Path, second: Path, output: Path, *, overwrite: bool = False)
         advice = "evaluate both with one --profile"
         raise ConfigurationError(Problem("E_PROFILE_MISMATCH", message, advice))
     one, other, left_out = with_common_classes(one, other)
+    one, other, more = _with_common_regions(one, other)
     common = [case for case in one.cases if case in other.cases]
     seen = [
         case
@@ -73,10 +75,15 @@ def compare(first: Path, second: Path, output: Path, *, overwrite: bool = False)
         )
     differences = differences_between(one, other, pairs)
     summary = _summary(one, other, pairs, seen, differences)
-    summary["warnings"] = [*left_out, *summary["warnings"]]
+    summary["warnings"] = [*left_out, *more, *summary["warnings"]]
     write_json(output / COMPARISON, summary)
     write_text(output / PAGE, _page(differences, summary))
     return Comparison(differences, summary, output / PAGE)
+
+
+def _with_common_regions(one: Report, other: Report) -> tuple[Report, Report, list[str]]:
+    first, second, said = common_regions(one.profile, other.profile)
+    return replace(one, profile=first), replace(other, profile=second), said
 
 
 def _summary(
@@ -113,13 +120,18 @@ def _summary(
 def _warnings(one: Report, other: Report, pairs: Sequence[str], patients: int) -> list[str]:
     """Return what makes the two reports less comparable than they look."""
     warnings = []
-    for role in ("reference", "mask"):
+    for role in ("reference", "mask", "regions"):
         changed = [case for case in pairs if _differ(one, other, case, role)]
         if changed:
             warnings.append(
                 f"the {role} files differ between the reports: {listed(changed)}; the scores "
                 "do not measure the same thing unless only the files' packing differs"
             )
+    if one.profile.unit != other.profile.unit:
+        warnings.append(
+            f"one report is in {one.profile.unit} and the other in {other.profile.unit}: only "
+            "scores without that unit can be compared"
+        )
     if one.mask != other.mask:
         warnings.append(f"the masks have two sources: {one.mask}; {other.mask}")
     moved = [case for case in pairs if one.cases[case].patient != other.cases[case].patient]

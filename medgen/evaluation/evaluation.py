@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,8 +12,10 @@ from medgen.evaluation.labelling import Labelling, find_labelling
 from medgen.evaluation.matching import Matched
 from medgen.evaluation.pages import evaluation_page
 from medgen.evaluation.pooling import Pool
+from medgen.evaluation.regions import Regions, check_regional, find_regions
 from medgen.evaluation.scoring import Scored, load, score_case
 from medgen.evaluation.summary import REPORT, SCORES, SUMMARY, scores_csv, summary_json
+from medgen.evaluation.units import in_common_unit
 from medgen.files import write_json, write_text
 from medgen.metrics import Profile
 from medgen.problems import ConfigurationError, Exit, NothingFound, Problem, Refusal
@@ -44,6 +46,7 @@ def evaluate(
     profile: Profile,
     output: Path,
     *,
+    region_names: Mapping[str, int] | None = None,
     match_grid: bool = False,
     nan_to: float | None = None,
     overwrite: bool = False,
@@ -51,24 +54,23 @@ def evaluate(
 ) -> Evaluation:
     """Score matched cases and write `scores.csv`, `summary.json` and `report.html` to `output`.
 
-    A case that cannot be scored does not stop the others. `match_grid` resamples predictions and
-    masks onto the reference's grid instead of refusing other grids; `nan_to` replaces NaN voxels
-    instead of refusing them; `on_case` hears of each case as it is done. Cases whose sidecar says
-    `seen_in_training` stay out of the headline. A profile of labels is extended by the classes
-    that the references hold, which takes a first reading of them.
+    A case that cannot be scored does not stop the others. `match_grid` resamples predictions,
+    masks and regions onto the reference's grid instead of refusing other grids; `nan_to` replaces
+    NaN voxels instead of refusing them; `on_case` hears of each case as it is done. Cases whose
+    sidecar says `seen_in_training` stay out of the headline. A profile of labels is extended by
+    the classes that the references hold, one of PET by the regions that the maps hold (named by
+    `region_names`), which takes a first reading of them.
 
     Raises:
         NothingFound: there is no case.
-        ConfigurationError: E_EXISTS where the output holds a report and `overwrite` is off.
+        ConfigurationError: E_EXISTS where the output holds a report and `overwrite` is off, or
+            E_PROFILE_REGIONS where regions were given and the profile scores none.
         Refusal: every case failed; nothing is written.
     """
     if not matched.cases:
         raise NothingFound(Problem("E_NOTHING_TO_SCORE", "there is no case to score"))
     refuse_existing(output, (SCORES, SUMMARY, REPORT), overwrite=overwrite)
-    labelling = Labelling()
-    if profile.kind == "labels":
-        labelling = find_labelling(matched.cases, nan_to=nan_to)
-        profile = profile.for_labels(labelling.classes)
+    profile, labelling, regions = _extended(matched, profile, region_names or {}, nan_to)
     how: Any = {"match_grid": match_grid, "nan_to": nan_to, "labelling": labelling}
     results: list[Scored] = []
     pools = {"unseen": _pool(profile), "seen": _pool(profile)}
@@ -80,20 +82,37 @@ def evaluate(
         on_case(scored)
     if all(result.failed for result in results):
         raise Refusal(problem for result in results for problem in result.problems)
-    summary = summary_json(
-        profile,
-        results,
-        {**_facts(matched, profile, labelling), "match_grid": match_grid, "nan_to": nan_to},
-    )
+    shown, doubts = in_common_unit(profile, {r.unit for r in results if not r.failed})
+    facts = {
+        **_facts(matched, profile, labelling, regions),
+        "remarks": [*regions.remarks, *doubts],
+        "match_grid": match_grid,
+        "nan_to": nan_to,
+    }
+    summary = summary_json(shown, results, facts)
     cases = {case.name: case for case in matched.cases}
     pool = pools["unseen"] if len(pools["unseen"]) else pools["seen"]
     page = evaluation_page(
-        profile, results, summary, pool, lambda name: load(cases[name], profile, **how)
+        shown, results, summary, pool, lambda name: load(cases[name], profile, **how)
     )
-    write_text(output / SCORES, scores_csv(profile, results))
+    write_text(output / SCORES, scores_csv(shown, results))
     write_json(output / SUMMARY, summary)
     write_text(output / REPORT, page)
-    return Evaluation(profile, tuple(results), summary, output / REPORT)
+    return Evaluation(shown, tuple(results), summary, output / REPORT)
+
+
+def _extended(
+    matched: Matched, profile: Profile, region_names: Mapping[str, int], nan_to: float | None
+) -> tuple[Profile, Labelling, Regions]:
+    """Return the profile with the columns of the classes or regions that the cases hold."""
+    if matched.region_source:
+        check_regional(profile)
+        regions = find_regions(matched, region_names, nan_to=nan_to)
+        return profile.for_regions(regions.names), Labelling(), regions
+    if profile.kind == "labels":
+        labelling = find_labelling(matched.cases, nan_to=nan_to)
+        return profile.for_labels(labelling.classes), labelling, Regions()
+    return profile, Labelling(), Regions()
 
 
 def refuse_existing(output: Path, names: Sequence[str], *, overwrite: bool) -> None:
@@ -110,14 +129,20 @@ def refuse_existing(output: Path, names: Sequence[str], *, overwrite: bool) -> N
         )
 
 
-def _facts(matched: Matched, profile: Profile, labelling: Labelling) -> dict[str, Any]:
+def _facts(
+    matched: Matched, profile: Profile, labelling: Labelling, regions: Regions
+) -> dict[str, Any]:
     """Return what the summary says of the cases as they came."""
     facts: dict[str, Any] = {
         "mask": matched.scored_in(profile),
         "patients_known": all(case.patient is not None for case in matched.cases),
         "references_without_prediction": list(matched.without_prediction),
     }
-    return facts | ({"labels": labelling.as_json()} if profile.kind == "labels" else {})
+    if profile.kind == "labels":
+        facts["labels"] = labelling.as_json()
+    if matched.region_source:
+        facts["regions"] = regions.as_json()
+    return facts
 
 
 def _pool(profile: Profile) -> Pool | Confusions:

@@ -15,32 +15,40 @@ from medgen.volumes import Found, is_dicom, list_volumes, with_choice
 
 LISTED = 20
 _NO_CHOICE = Choice()
+NOUNS = {"regions": "region map"}
+"""What one volume of a role is called, where it is not the role's name."""
 OUTLINE, EVERYWHERE = "outline of the reference", "none: the whole volume counts"
 
 
 @dataclass(frozen=True)
 class Case:
-    """One prediction, its reference, and the mask to score in, if one was given."""
+    """One prediction, its reference, and the mask and the regions to score in, if given."""
 
     name: str
     prediction: Path
     reference: Path
     mask: Path | None = None
     patient: str | None = None
+    regions: Path | None = None
 
     def paths(self) -> dict[str, Path]:
         """Return the case's files by their roles."""
         paths = {"reference": self.reference, "prediction": self.prediction}
-        return paths if self.mask is None else paths | {"mask": self.mask}
+        others = {"mask": self.mask, "regions": self.regions}
+        return paths | {role: path for role, path in others.items() if path is not None}
 
 
 @dataclass(frozen=True)
 class Matched:
-    """The cases to score, the references without a prediction, and where masks come from."""
+    """The cases to score, the references without a prediction, where masks and regions are from.
+
+    `region_source` is empty where no regions were given.
+    """
 
     cases: tuple[Case, ...]
     without_prediction: tuple[str, ...]
     mask_source: str
+    region_source: str = ""
 
     def scored_in(self, profile: Profile) -> str:
         """Return where masks come from; labels without a mask are scored everywhere."""
@@ -49,13 +57,19 @@ class Matched:
 
 
 def match_paths(
-    prediction: Path, reference: Path, mask: Path | None = None, *, choice: Choice = _NO_CHOICE
+    prediction: Path,
+    reference: Path,
+    mask: Path | None = None,
+    *,
+    regions: Path | None = None,
+    choice: Choice = _NO_CHOICE,
 ) -> Matched:
     """Match volumes by their file names less the extension; two single volumes always match.
 
     A DICOM series counts as one volume, and `choice` picks it where a folder holds several. Every
     prediction needs a reference and, where `mask` is a folder, a mask of its name. One mask
-    file serves every case. References without a prediction are reported, not refused.
+    file serves every case; both hold for `regions` too. References without a prediction are
+    reported, not refused.
 
     Raises:
         NothingFound: where a side holds no volume.
@@ -64,21 +78,32 @@ def match_paths(
     """
     predictions = volumes_by_name(prediction, "prediction", choice=choice)
     references = volumes_by_name(reference, "reference", choice=choice)
-    masks = volumes_by_name(mask, "mask") if mask is not None else {}
     if _is_one(prediction, predictions) and _is_one(reference, references):
         references = dict.fromkeys(predictions, next(iter(references.values())))
-    one = mask is not None and _is_one(mask, masks)
-    if one:
-        masks = dict.fromkeys(predictions, next(iter(masks.values())))
     _check_subset(predictions, references, "reference")
-    if mask is not None:
-        _check_subset(predictions, masks, "mask")
+    masks, mask_source = _beside(predictions, mask, "mask")
+    maps, region_source = _beside(predictions, regions, "regions")
     cases = tuple(
-        Case(name, path, references[name], masks.get(name)) for name, path in predictions.items()
+        Case(name, path, references[name], masks.get(name), regions=maps.get(name))
+        for name, path in predictions.items()
     )
     missing = tuple(name for name in references if name not in predictions)
-    mask_source = "one mask file for every case" if one else "a mask file per case"
-    return Matched(cases, missing, mask_source if mask else OUTLINE)
+    return Matched(cases, missing, mask_source or OUTLINE, region_source)
+
+
+def _beside(
+    predictions: Mapping[str, Path], path: Path | None, role: str
+) -> tuple[dict[str, Path], str]:
+    """Return each case's mask or regions, and in words whether one file serves all."""
+    if path is None:
+        return {}, ""
+    found = volumes_by_name(path, role)
+    noun = NOUNS.get(role, role)
+    if _is_one(path, found):
+        one = next(iter(found.values()))
+        return dict.fromkeys(predictions, one), f"one {noun} file for every case"
+    _check_subset(predictions, found, noun)
+    return found, f"a {noun} file per case"
 
 
 def match_table(
@@ -87,6 +112,7 @@ def match_table(
     *,
     column: str,
     mask_column: str | None = None,
+    region_column: str | None = None,
     split: str | None = None,
     choice: Choice = _NO_CHOICE,
 ) -> Matched:
@@ -97,8 +123,8 @@ def match_table(
         ConfigurationError: the table's problems, E_UNMATCHED, or E_SPLIT_MISSING.
     """
     predictions = volumes_by_name(prediction, "prediction", choice=choice)
-    columns = [column] if mask_column is None else [column, mask_column]
-    rows = read_table(table, columns=columns).rows
+    beside = [name for name in (mask_column, region_column) if name is not None]
+    rows = read_table(table, columns=list(dict.fromkeys([column, *beside]))).rows
     if split is not None and not any(row.split for row in rows):
         advice = "add one, or leave --split out: the predictions present choose the cases"
         raise ConfigurationError(
@@ -113,12 +139,9 @@ def match_table(
         if not predictions:
             message = f"no prediction belongs to a case of the split {split!r}"
             raise NothingFound(Problem("E_NOTHING_TO_SCORE", message, "check --split"))
-    _check_subset(
-        predictions, {name: row for name, row in wanted.items() if column in row.cells}, column
-    )
-    if mask_column is not None:
-        masked = {name: row for name, row in wanted.items() if mask_column in row.cells}
-        _check_subset(predictions, masked, mask_column)
+    for needed in (column, *beside):
+        having = {name: row for name, row in wanted.items() if needed in row.cells}
+        _check_subset(predictions, having, needed)
     cases = tuple(
         Case(
             name,
@@ -126,6 +149,7 @@ def match_table(
             with_choice(wanted[name].cells[column], choice),
             wanted[name].cells[mask_column] if mask_column else None,
             wanted[name].patient,
+            wanted[name].cells[region_column] if region_column else None,
         )
         for name, path in predictions.items()
     )
@@ -133,7 +157,7 @@ def match_table(
         name for name, row in wanted.items() if name not in predictions and column in row.cells
     )
     source = f"column {mask_column}" if mask_column else OUTLINE
-    return Matched(cases, missing, source)
+    return Matched(cases, missing, source, f"column {region_column}" if region_column else "")
 
 
 def _is_one(path: Path, found: Mapping[str, Path]) -> bool:

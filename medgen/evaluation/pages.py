@@ -13,6 +13,8 @@ import numpy as np
 from medgen.evaluation.class_pages import class_context, drawn, label_picture
 from medgen.evaluation.confusion import Confusions
 from medgen.evaluation.pooling import Pool
+from medgen.evaluation.region_pages import drawn as drawn_of_regions
+from medgen.evaluation.region_pages import region_context
 from medgen.evaluation.scoring import Scored, Triplet
 from medgen.metrics import Column, Profile
 from medgen.problems import MedgenError
@@ -50,7 +52,7 @@ def evaluation_page(
     headline = [result for result in scored if result.seen_in_training is not True] or scored
     ranked = worst_first(profile, scored)
     found = summary["headline"] or summary["seen_in_training"]
-    shown = profile.details if isinstance(pool, Pool) else drawn(profile, found)
+    shown = drawn_of_regions(profile) if isinstance(pool, Pool) else drawn(profile, found)
     context = {
         "profile": profile,
         "summary": summary,
@@ -67,7 +69,10 @@ def evaluation_page(
             "histogram": error_histogram(pool.agreement()),
             "by_value": errors_by_value(pool.by_value()),
             "agreement": bland_altman(pool.agreement()),
+            "means": profile.overall,
         }
+        if profile.regions:
+            context |= region_context(profile, found)
         return render("evaluation", context)
     draw = partial(label_picture, profile)
     context["pictures"] = list(_pictures(profile, ranked, again, draw))

@@ -13,6 +13,7 @@ from typing import Any
 
 from medgen.data.rows import CASE_ID
 from medgen.evaluation.summary import KIND, LEADING, SCORES, SUMMARY, TRAILING
+from medgen.evaluation.units import PET_UNITS
 from medgen.metrics import PROFILES, Profile
 from medgen.problems import ConfigurationError, Problem
 
@@ -56,7 +57,7 @@ def read_report(folder: Path, label: str) -> Report:
     name = described.get("name")
     if not isinstance(name, str) or name not in PROFILES:
         raise _refuse(label, "is of a profile that this version does not know")
-    profile = _with_classes(PROFILES[name], described, label)
+    profile = _with_regions(_with_classes(PROFILES[name], described, label), described, label)
     cases = summary.get("cases")
     entries = _entries(folder, label, profile, cases if isinstance(cases, dict) else {})
     versions = summary.get("versions")
@@ -93,6 +94,19 @@ def _with_classes(profile: Profile, described: Mapping[str, Any], label: str) ->
     raise _refuse(label, f"has a {SUMMARY} without the classes that it was made with")
 
 
+def _with_regions(profile: Profile, described: Mapping[str, Any], label: str) -> Profile:
+    """Return a profile with the regions, and in the unit, that the report was made with."""
+    if not profile.regional:
+        return profile
+    regions, unit = described.get("regions"), described.get("unit")
+    if isinstance(regions, dict) and all(type(value) is int for value in regions.values()):
+        with suppress(ValueError):
+            found = profile.for_regions(regions)
+            if dict(found.regions) == regions and unit in PET_UNITS:
+                return found.in_unit(unit)
+    raise _refuse(label, f"has a {SUMMARY} without the unit and the regions that it was made with")
+
+
 def _merged(labels: object, label: str) -> tuple[dict[int, int], frozenset[int] | None]:
     """Return the merged label values, and those that the references have where it is said."""
     if labels is None:  # a report of images
@@ -119,7 +133,8 @@ def _entries(
         raise _refuse(label, f"has a {SCORES} whose rows differ in length")
     if rows and not expected <= set(rows[0]):
         lacking = ", ".join(sorted(expected - set(rows[0])))
-        raise _refuse(label, f"has a {SCORES} without the columns {lacking}")
+        again = "evaluate again: an earlier version of medgen may have written it"
+        raise _refuse(label, f"has a {SCORES} without the columns {lacking}", again)
     entries = {}
     for row in rows:
         if row["problem"]:
@@ -139,6 +154,7 @@ def _entries(
     return entries
 
 
-def _refuse(label: str, message: str) -> ConfigurationError:
-    advice = "name two folders that `medgen evaluate` wrote"
+def _refuse(
+    label: str, message: str, advice: str = "name two folders that `medgen evaluate` wrote"
+) -> ConfigurationError:
     return ConfigurationError(Problem("E_REPORT", f"the {label} report {message}", advice))

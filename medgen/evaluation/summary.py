@@ -120,6 +120,7 @@ def _profile_json(profile: Profile) -> dict[str, Any]:
         },
         "notes": list(profile.notes),
         **({"classes": dict(profile.classes)} if profile.kind == "labels" else {}),
+        **({"regions": dict(profile.regions)} if profile.regional else {}),
     }
 
 
@@ -131,6 +132,7 @@ def _case_json(result: Scored) -> dict[str, Any]:
         "patient": result.patient,
         "seen_in_training": result.seen_in_training,
         "scores": scores,
+        "unit": result.unit,
         "remarks": list(result.remarks),
         "sha256": dict(result.digests),
     }

@@ -1,15 +1,33 @@
-"""Losses: pure functions of tensors, computed in float32."""
+"""Losses: pure functions of tensors, computed in float32.
+
+Every loss is a mean over voxels and samples, so that its weight holds for patches of any size;
+where a paper sums, the function says by how much its weights change.
+"""
 
 from medgen.losses.adversarial import Adversarial, discriminator_loss, generator_loss
+from medgen.losses.edges import sobel_edges
+from medgen.losses.features import anatomical_loss, perceptual_loss, style_loss
+from medgen.losses.gradients import gradient_difference_loss
+from medgen.losses.masking import hide_outside
 from medgen.losses.overlap import cross_entropy_loss, dice_loss, shrink_label
-from medgen.losses.reconstruction import l1_loss
+from medgen.losses.reconstruction import l1_loss, l2_loss
+from medgen.losses.ssim import SSIM_WINDOW, ssim_loss
 
 __all__ = [
+    "SSIM_WINDOW",
     "Adversarial",
+    "anatomical_loss",
     "cross_entropy_loss",
     "dice_loss",
     "discriminator_loss",
     "generator_loss",
+    "gradient_difference_loss",
+    "hide_outside",
     "l1_loss",
+    "l2_loss",
+    "perceptual_loss",
     "shrink_label",
+    "sobel_edges",
+    "ssim_loss",
+    "style_loss",
 ]

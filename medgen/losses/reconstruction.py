@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from torch import Tensor
 
+from medgen.losses.masking import masked_mean
+from medgen.losses.precision import at_least_float32
+
 
 def l1_loss(prediction: Tensor, target: Tensor, mask: Tensor | None = None) -> Tensor:
     """Average the absolute difference, over the mask's voxels where one is given.
@@ -19,9 +22,22 @@ def l1_loss(prediction: Tensor, target: Tensor, mask: Tensor | None = None) -> T
     Returns:
         A scalar; 0, with zero gradients, where the mask is empty in the whole batch.
     """
-    difference = (prediction.float() - target.float()).abs()
-    if mask is None:
-        return difference.mean()
-    weight = mask.to(difference.dtype).expand_as(difference)
-    # Below one voxel the sum cannot be told from none: no division by (almost) zero.
-    return (difference * weight).sum() / weight.sum().clamp(min=1.0)
+    return masked_mean((at_least_float32(prediction) - at_least_float32(target)).abs(), mask)
+
+
+def l2_loss(prediction: Tensor, target: Tensor, mask: Tensor | None = None) -> Tensor:
+    """Average the squared difference, over the mask's voxels where one is given.
+
+    A mean, where Nie et al. (MICCAI 2017) sum over the voxels and halve: their
+    sum (G - Y)^2 / (2 * batch) is N / 2 times this for patches of N voxels, so weights that were
+    tuned beside their sum hold beside this mean after a division by N / 2.
+
+    Args:
+        prediction: (B, C, X, Y, Z).
+        target: the same shape.
+        mask: (B, 1, X, Y, Z), 0 or 1; weights between them count in proportion.
+
+    Returns:
+        A scalar; 0, with zero gradients, where the mask is empty in the whole batch.
+    """
+    return masked_mean((at_least_float32(prediction) - at_least_float32(target)).square(), mask)

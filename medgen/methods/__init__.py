@@ -4,13 +4,17 @@ from collections.abc import Mapping
 
 from medgen.method import Method
 from medgen.methods.conditional_gan import ConditionalGAN
+from medgen.methods.context_aware_gan import ContextAwareGAN
+from medgen.methods.ea_gan import EaGAN
 from medgen.methods.regression import Regression
 from medgen.methods.segmenter import Segmenter
 
 METHODS: Mapping[str, type[Method]] = {
     "conditional_gan": ConditionalGAN,
+    "context_aware_gan": ContextAwareGAN,
+    "ea_gan": EaGAN,
     "regression": Regression,
     "segmenter": Segmenter,
 }
 
-__all__ = ["METHODS", "ConditionalGAN", "Regression", "Segmenter"]
+__all__ = ["METHODS", "ConditionalGAN", "ContextAwareGAN", "EaGAN", "Regression", "Segmenter"]

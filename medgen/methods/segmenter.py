@@ -11,7 +11,8 @@ from torch import Tensor, nn
 
 from medgen.losses import cross_entropy_loss, dice_loss, shrink_label
 from medgen.method import Answer, Batch, Clock, Losses, Method, Minimize, OptimizerSpec, Setting
-from medgen.networks import UNET, GeneratorOptions, Head, UNet
+from medgen.networks import UNET, Decoder, Head, SegmenterOptions
+from medgen.problems import ConfigurationError, Problem
 
 Weight = Annotated[float, Field(ge=0.0)]
 
@@ -31,13 +32,22 @@ class Segmenter(Method):
         self,
         setting: Setting,
         *,
-        network: GeneratorOptions = UNET,
+        network: SegmenterOptions = UNET,
         lambda_cross_entropy: Weight = 1.0,
         lambda_dice: Weight = 1.0,
         deep_supervision: bool = False,
         mask_loss: bool = True,
     ) -> None:
         super().__init__()
+        if network.long_residual:
+            raise ConfigurationError(
+                Problem(
+                    "E_LONG_RESIDUAL",
+                    "long_residual adds the source to the answer, but a segmenter answers with "
+                    "classes",
+                    "leave network.long_residual out",
+                )
+            )
         self.lambda_cross_entropy = lambda_cross_entropy
         self.lambda_dice = lambda_dice
         self.mask_loss = mask_loss
@@ -105,7 +115,7 @@ class Segmenter(Method):
 class _Supervised(nn.Module):
     """A network with a head of its own at coarser levels of the decoder, for training only."""
 
-    def __init__(self, network: UNet, coarser: Sequence[int], classes: int) -> None:
+    def __init__(self, network: Decoder, coarser: Sequence[int], classes: int) -> None:
         super().__init__()
         self.network = network
         self.heads = nn.ModuleList(Head(features, classes, "linear") for features in coarser)

@@ -1,17 +1,20 @@
 """Scores of one volume against another: pure functions on arrays, and named profiles of them."""
 
 from medgen.metrics.columns import Column, Direction, Measured, improvement
+from medgen.metrics.gradient import gradient_mae
 from medgen.metrics.labels import UNKNOWN, class_codes, class_slugs, values_of, whole_labels
 from medgen.metrics.lesions import detect
 from medgen.metrics.masked import bias, mae, mse, nmse, nrmse, psnr, rmse
 from medgen.metrics.ms_ssim import ms_ssim
 from medgen.metrics.overlap import dice
 from medgen.metrics.profiles import PROFILES, Profile, profile_named
+from medgen.metrics.regions import SUV_OR_BECQUEREL
 from medgen.metrics.ssim import ssim
 from medgen.metrics.surfaces import hausdorff
 
 __all__ = [
     "PROFILES",
+    "SUV_OR_BECQUEREL",
     "UNKNOWN",
     "Column",
     "Direction",
@@ -22,6 +25,7 @@ __all__ = [
     "class_slugs",
     "detect",
     "dice",
+    "gradient_mae",
     "hausdorff",
     "improvement",
     "mae",

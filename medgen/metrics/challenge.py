@@ -8,6 +8,7 @@ clipped to [-1024, 3000] HU with data range 4024, on mask voxels only; structura
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -65,8 +66,10 @@ def peak_signal_to_noise(prediction: Array, reference: Array, mask: Array) -> fl
     return psnr(*clipped, mask, data_range=HIGH - LOW)
 
 
-def measure_2023(prediction: Array, reference: Array, mask: Array) -> Measured:
-    """Score volumes (X, Y, Z) in HU by mae, psnr and ssim."""
+def measure_2023(
+    prediction: Array, reference: Array, mask: Array, spacing_mm: Sequence[float]
+) -> Measured:
+    """Score volumes (X, Y, Z) in HU by mae, psnr and ssim, whatever their spacing."""
     similarity = ssim(prediction, reference, mask, low=LOW, high=HIGH)
     remarks = []
     if math.isnan(similarity):
@@ -79,8 +82,10 @@ def measure_2023(prediction: Array, reference: Array, mask: Array) -> Measured:
     return Measured(scores, tuple(remarks))
 
 
-def measure_2025(prediction: Array, reference: Array, mask: Array) -> Measured:
-    """Score volumes (X, Y, Z) in HU by mae, psnr and ms_ssim."""
+def measure_2025(
+    prediction: Array, reference: Array, mask: Array, spacing_mm: Sequence[float]
+) -> Measured:
+    """Score volumes (X, Y, Z) in HU by mae, psnr and ms_ssim, whatever their spacing."""
     levels = scales(prediction, reference, mask, low=LOW, high=HIGH)
     similarity = combined(levels)
     remarks = []

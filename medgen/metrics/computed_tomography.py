@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 
+from medgen.metrics import gradient
 from medgen.metrics.challenge import peak_signal_to_noise
 from medgen.metrics.columns import Column, Measured
 from medgen.metrics.masked import Array, rmse
@@ -44,6 +46,7 @@ COLUMNS = (
     ),
     Column("dice_bone_150", "", "higher", "Dice overlap of voxels of at least 150 HU in the mask"),
     Column("dice_bone_250", "", "higher", "Dice overlap of voxels of at least 250 HU in the mask"),
+    gradient.column("HU/mm"),
 )
 NOTES = (
     f"Tissue classes follow the reference: air below {AIR_BELOW:g} HU, bone from {BONE_FROM:g} HU, "
@@ -52,7 +55,9 @@ NOTES = (
 )
 
 
-def measure(prediction: Array, reference: Array, mask: Array) -> Measured:
+def measure(
+    prediction: Array, reference: Array, mask: Array, spacing_mm: Sequence[float]
+) -> Measured:
     """Score volumes (X, Y, Z) in HU; a class that the reference lacks scores NaN, with a remark."""
     inside = mask > 0
     expected = reference[inside]
@@ -65,6 +70,7 @@ def measure(prediction: Array, reference: Array, mask: Array) -> Measured:
         "bias": float(difference.mean()),
         "rmse": rmse(prediction, reference, mask),
         "psnr": peak_signal_to_noise(prediction, reference, mask),
+        "gradient_mae": gradient.gradient_mae(prediction, reference, mask, spacing_mm=spacing_mm),
     }
     remarks = []
     for name, members in classes.items():
@@ -79,4 +85,6 @@ def measure(prediction: Array, reference: Array, mask: Array) -> Measured:
             remarks.append(
                 f"dice_bone_{threshold} is NaN: neither volume reaches {threshold} HU in the mask"
             )
+    if math.isnan(scores["gradient_mae"]):
+        remarks.append(gradient.NO_VOXEL)
     return Measured(scores, tuple(remarks))

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
+from medgen.metrics import gradient
 from medgen.metrics.columns import Column, Measured
 from medgen.metrics.masked import Array, mae, nmse, nrmse, psnr, reference_range
 from medgen.metrics.ssim import ssim
@@ -21,6 +23,7 @@ COLUMNS = (
         "the range's low end outside the mask, nothing clipped; mean over mask voxels at least "
         "3 voxels from the border",
     ),
+    gradient.column("arbitrary/mm"),
     Column("data_range", "arbitrary", None, "highest - lowest reference value in the mask"),
 )
 NOTES = (
@@ -30,7 +33,9 @@ NOTES = (
 )
 
 
-def measure(prediction: Array, reference: Array, mask: Array) -> Measured:
+def measure(
+    prediction: Array, reference: Array, mask: Array, spacing_mm: Sequence[float]
+) -> Measured:
     """Score volumes (X, Y, Z) in one arbitrary unit; E_METRIC_RANGE for a constant reference."""
     low, high = reference_range(reference, mask)
     scores = {
@@ -39,10 +44,13 @@ def measure(prediction: Array, reference: Array, mask: Array) -> Measured:
         "nmse": nmse(prediction, reference, mask),
         "psnr": psnr(prediction, reference, mask, data_range=high - low),
         "ssim": ssim(prediction, reference, mask, low=low, high=high, clip=False),
+        "gradient_mae": gradient.gradient_mae(prediction, reference, mask, spacing_mm=spacing_mm),
         "data_range": high - low,
     }
     remarks = []
     if math.isnan(scores["ssim"]):
         size = "x".join(map(str, reference.shape))
         remarks.append(f"ssim is NaN: no mask voxel lies 3 voxels inside a {size} grid")
+    if math.isnan(scores["gradient_mae"]):
+        remarks.append(gradient.NO_VOXEL)
     return Measured(scores, tuple(remarks))

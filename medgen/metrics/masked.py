@@ -35,9 +35,9 @@ def checked(prediction: Array, reference: Array, mask: Array) -> tuple[Floats, F
     return np.asarray(prediction, np.float64), np.asarray(reference, np.float64), inside
 
 
-def refuse_shapes(prediction: Array, reference: Array, mask: Array) -> None:
-    """Raise Refusal E_METRIC_SHAPE where the three arrays differ in shape."""
-    shapes = {"prediction": prediction.shape, "reference": reference.shape, "mask": mask.shape}
+def refuse_shapes(prediction: Array, reference: Array, third: Array, *, role: str = "mask") -> None:
+    """Raise Refusal E_METRIC_SHAPE where three arrays differ in shape; `role` is the third's."""
+    shapes = {"prediction": prediction.shape, "reference": reference.shape, role: third.shape}
     if len(set(shapes.values())) > 1:
         text = ", ".join(f"{name} {'x'.join(map(str, shape))}" for name, shape in shapes.items())
         advice = "resample them onto one grid first"

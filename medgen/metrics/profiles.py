@@ -10,10 +10,17 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
-from medgen.metrics import challenge, computed_tomography, magnetic_resonance, segmentation
+from medgen.metrics import (
+    challenge,
+    computed_tomography,
+    magnetic_resonance,
+    positron_emission,
+    segmentation,
+)
+from medgen.metrics import regions as by_region
 from medgen.metrics.columns import Column, Measured
 from medgen.metrics.labels import class_slugs
-from medgen.metrics.masked import Array, Booleans, Floats, checked
+from medgen.metrics.masked import Array, Booleans, Floats, checked, refuse_shapes
 from medgen.problems import ConfigurationError, Problem
 
 Kind = Literal["image", "labels"]
@@ -25,8 +32,10 @@ Measurement = Callable[[Array, Array, Array, Sequence[float], Mapping[str, int]]
 class Profile:
     """A named set of scores of one prediction against its reference.
 
-    `unit` is that of the volumes, "HU", "arbitrary" or "label"; `details` describe the scores.
-    `classes` names the label values that have columns of their own (see `for_labels`).
+    `unit` is that of the volumes, "HU", "arbitrary", "SUV or Bq/ml" or "label"; `details` describe
+    the scores. `classes` names the label values that have columns of their own (see `for_labels`).
+    `regional` are the scores of a region, for profiles that have them, and `regions` names the
+    values of a region map that have columns of their own (see `for_regions`).
     """
 
     name: str
@@ -37,6 +46,8 @@ class Profile:
     notes: tuple[str, ...] = ()
     kind: Kind = "image"
     classes: Mapping[str, int] = field(default_factory=dict, hash=False)
+    regional: tuple[Column, ...] = ()
+    regions: Mapping[str, int] = field(default_factory=dict, hash=False)
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -49,7 +60,9 @@ class Profile:
 
     @property
     def overall(self) -> tuple[Column, ...]:
-        """The scores of a case as a whole: all of an image's, the class means of labels."""
+        """The scores of a case as a whole: not of a region, and of labels the class means."""
+        if self.kind == "image":
+            return self.details[: len(self.details) - len(self.regional) * len(self.regions)]
         return self.details[: len(self.details) // (1 + len(self.classes))]
 
     def of_class(self, name: str) -> tuple[Column, ...]:
@@ -68,26 +81,69 @@ class Profile:
         classes = class_slugs(names)
         return replace(self, details=segmentation.columns(classes), classes=classes)
 
+    def of_region(self, name: str) -> tuple[Column, ...]:
+        """Return a region's scores, in the order of `regional`."""
+        return tuple(self.column(f"{score.name}_{name}") for score in self.regional)
+
+    def for_regions(self, names: Mapping[str, int]) -> Profile:
+        """Return the profile with a column for each region and regional score.
+
+        `names` gives each region its value in the region map; names become a-z, 0-9 and _. Raises
+        ValueError where two names share a value or the profile has no regional scores.
+        """
+        if not self.regional:
+            raise ValueError(f"the profile {self.name} has no scores by region")
+        regions = class_slugs(names)
+        columns = by_region.columns(self.regional, regions)
+        notes = (*self.notes, *(note for note in by_region.NOTES if note not in self.notes))
+        return replace(self, details=(*self.overall, *columns), regions=regions, notes=notes)
+
+    def in_unit(self, unit: str) -> Profile:
+        """Return the profile with the unit that its volumes turned out to have."""
+
+        def named(columns: Sequence[Column]) -> tuple[Column, ...]:
+            return tuple(replace(c, unit=c.unit.replace(self.unit, unit)) for c in columns)
+
+        return replace(self, unit=unit, details=named(self.details), regional=named(self.regional))
+
     def measure(
-        self, prediction: Array, reference: Array, mask: Array, *, spacing_mm: Sequence[float]
+        self,
+        prediction: Array,
+        reference: Array,
+        mask: Array,
+        *,
+        spacing_mm: Sequence[float],
+        regions: Array | None = None,
     ) -> Measured:
         """Score volumes (X, Y, Z) in the profile's unit, and say why a score is NaN or doubtful.
 
-        `spacing_mm` is the grid's; images are scored without it.
+        `spacing_mm` is the grid's; `regions` are label values on it, which a profile needs that
+        has regions.
 
         Raises:
             Refusal: E_METRIC_SHAPE, E_METRIC_NONFINITE, E_EMPTY_MASK, E_METRIC_RANGE or
                 E_LABEL_VALUES.
         """
-        measured = self.measurement(prediction, reference, mask, spacing_mm, self.classes)
-        scores = {name: float(measured.scores[name]) for name in self.columns}
-        return Measured(scores, measured.remarks)
+        scores, remarks = self.measurement(prediction, reference, mask, spacing_mm, self.classes)
+        if self.regions:
+            if regions is None:
+                raise ValueError(f"the profile {self.name} has regions and was given no map")
+            refuse_shapes(prediction, reference, regions, role="regions")
+            found = by_region.measure(prediction, reference, regions, spacing_mm, self.regions)
+            scores, remarks = {**scores, **found.scores}, (*remarks, *found.remarks)
+        return Measured({name: float(scores[name]) for name in self.columns}, remarks)
 
     def score(
-        self, prediction: Array, reference: Array, mask: Array, *, spacing_mm: Sequence[float]
+        self,
+        prediction: Array,
+        reference: Array,
+        mask: Array,
+        *,
+        spacing_mm: Sequence[float],
+        regions: Array | None = None,
     ) -> dict[str, float]:
         """Return the scores alone, by column; see `measure`."""
-        measured = self.measure(prediction, reference, mask, spacing_mm=spacing_mm)
+        measured = self.measure(prediction, reference, mask, spacing_mm=spacing_mm, regions=regions)
         return dict(measured.scores)
 
 
@@ -105,8 +161,10 @@ def profile_named(name: str) -> Profile:
     return PROFILES[name]
 
 
-def _of_images(measure: Callable[[Floats, Floats, Booleans], Measured]) -> Measurement:
-    """Return the measurement of images, which asks for neither spacing nor classes."""
+def _of_images(
+    measure: Callable[[Floats, Floats, Booleans, Sequence[float]], Measured],
+) -> Measurement:
+    """Return the measurement of images, which asks for no classes."""
 
     def measured(
         prediction: Array,
@@ -115,7 +173,7 @@ def _of_images(measure: Callable[[Floats, Floats, Booleans], Measured]) -> Measu
         spacing_mm: Sequence[float],
         classes: Mapping[str, int],
     ) -> Measured:
-        return measure(*checked(prediction, reference, mask))
+        return measure(*checked(prediction, reference, mask), spacing_mm)
 
     return measured
 
@@ -154,6 +212,15 @@ PROFILES: Mapping[str, Profile] = {
             details=magnetic_resonance.COLUMNS,
             measurement=_of_images(magnetic_resonance.measure),
             notes=magnetic_resonance.NOTES,
+        ),
+        Profile(
+            name="pet",
+            title="PET in SUV or Bq/ml, with uptake by region where a region map is given",
+            unit=by_region.SUV_OR_BECQUEREL,
+            details=positron_emission.COLUMNS,
+            measurement=_of_images(positron_emission.measure),
+            notes=positron_emission.NOTES,
+            regional=by_region.COLUMNS,
         ),
         Profile(
             name="segmentation",

@@ -1,18 +1,28 @@
 """Networks: their options as a configuration writes them, and what they build.
 
-Options carry a `name`, which picks the member where a union holds several: a new generator becomes
-`Annotated[UNetOptions | OtherOptions, Field(discriminator="name")]` here and nowhere else.
+Options carry a `name`, which picks the member of a union in `choices`; a block without one keeps
+the default's.
 """
 
-from typing import TypeAlias
-
+from medgen.networks.choices import (
+    DiscriminatorOptions,
+    GeneratorOptions,
+    SegmenterOptions,
+    nameless_is,
+)
+from medgen.networks.context_discriminator import (
+    ContextDiscriminator,
+    ContextDiscriminatorOptions,
+)
+from medgen.networks.context_fcn import ContextFCN, ContextFCNOptions
+from medgen.networks.discriminator import Discriminator
+from medgen.networks.generator import Decoder, Generator, GeneratorBlock
 from medgen.networks.head import Activation, Head
 from medgen.networks.patch_discriminator import PatchDiscriminator, PatchDiscriminatorOptions
-from medgen.networks.sizes import check_size
+from medgen.networks.pix2pix_unet import Pix2PixUNet, Pix2PixUNetOptions
+from medgen.networks.residual_encoder_unet import ResidualEncoderUNet, ResidualEncoderUNetOptions
+from medgen.networks.sizes import check_size, trim
 from medgen.networks.unet import UNet, UNetOptions
-
-GeneratorOptions: TypeAlias = UNetOptions
-DiscriminatorOptions: TypeAlias = PatchDiscriminatorOptions
 
 UNET = UNetOptions()
 """The default generator."""
@@ -24,12 +34,27 @@ __all__ = [
     "PATCH_DISCRIMINATOR",
     "UNET",
     "Activation",
+    "ContextDiscriminator",
+    "ContextDiscriminatorOptions",
+    "ContextFCN",
+    "ContextFCNOptions",
+    "Decoder",
+    "Discriminator",
     "DiscriminatorOptions",
+    "Generator",
+    "GeneratorBlock",
     "GeneratorOptions",
     "Head",
     "PatchDiscriminator",
     "PatchDiscriminatorOptions",
+    "Pix2PixUNet",
+    "Pix2PixUNetOptions",
+    "ResidualEncoderUNet",
+    "ResidualEncoderUNetOptions",
+    "SegmenterOptions",
     "UNet",
     "UNetOptions",
     "check_size",
+    "nameless_is",
+    "trim",
 ]

@@ -10,7 +10,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from medgen.config import Strict
-from medgen.networks.sizes import check_size
+from medgen.networks.discriminator import Discriminator
 
 
 class PatchDiscriminatorOptions(Strict):
@@ -21,11 +21,18 @@ class PatchDiscriminatorOptions(Strict):
     """Features after the first convolution; each further layer doubles them."""
     layers: Annotated[int, Field(ge=1, le=6)] = 3
     """Convolutions with stride two."""
+    norm: Literal["instance", "batch"] = "instance"
+    """Ea-GAN has batch norm, for which real and fake must be judged in passes of their own."""
+    padding: Literal[1, 2] = 1
+    """Zeros around each layer's input; with Ea-GAN's two, 128 voxels give 19 logits, not 14."""
 
     @property
     def minimum_patch(self) -> int:
-        """Return the shortest axis of a patch: it leaves three logits; see `sizes`."""
-        return int(5 * 2**self.layers)
+        """Return the shortest axis of a patch; see `sizes` and `small_maps`.
+
+        Padded by one it leaves three logits; padded by two the last layers have five voxels.
+        """
+        return int((5 if self.padding == 1 else 4) * 2**self.layers)
 
     def build(self, *, source_channels: int, target_channels: int) -> PatchDiscriminator:
         """Return a freshly initialised discriminator."""
@@ -34,34 +41,45 @@ class PatchDiscriminatorOptions(Strict):
         )
 
 
-class PatchDiscriminator(nn.Module):
+class PatchDiscriminator(Discriminator):
     """Judge an image given its source: one logit per overlapping patch, higher for real.
 
     Isola et al., Image-to-image translation with conditional adversarial networks, CVPR 2017, in
-    3D and with instance norm, which unlike batch norm lets real and fake share one pass. Weights
-    start as N(0, 0.02), as in the paper.
+    3D; by default with instance norm, which unlike batch norm lets real and fake share one pass.
+    With batch norm and a padding of two it is that of Yu et al. (Ea-GANs), TMI 2019. Weights start
+    as N(0, 0.02), as in the papers.
     """
 
     def __init__(
         self, options: PatchDiscriminatorOptions, *, source_channels: int, target_channels: int
     ) -> None:
-        super().__init__()
-        self.minimum_patch = options.minimum_patch
+        super().__init__(
+            options.name,
+            minimum_patch=options.minimum_patch,
+            batch_norm=options.norm == "batch",
+        )
         self.body = PatchGAN(
             spatial_dims=3,
             channels=options.channels,
             in_channels=source_channels + target_channels,
             num_layers_d=options.layers,
-            norm="INSTANCE",
+            norm=options.norm,
+            padding=options.padding,
         )
+        # MONAI pads the last layer by one whatever the others are padded by.
+        last = self.body.get_submodule("final_conv.conv")
+        assert isinstance(last, nn.Conv3d)
+        last.padding = (options.padding,) * 3
 
-    def forward(self, source: Tensor, image: Tensor) -> Tensor:
-        """Return float32 logits (B, 1, x, y, z) of images (B, C, X, Y, Z) given their sources.
+    def logits(self, source: Tensor, image: Tensor) -> Tensor:
+        """Return logits (B, 1, x, y, z)."""
+        return self._layers(source, image)[-1]
 
-        Raises:
-            ConfigurationError: E_PATCH_SIZE, an axis is too short.
-        """
-        check_size("patch_discriminator", image.shape[2:], minimum=self.minimum_patch)
-        # MONAI returns every layer's features; the logits are the last.
-        logits: Tensor = self.body(torch.cat([source, image], dim=1))[-1]
-        return logits.float()
+    def hidden(self, source: Tensor, image: Tensor) -> tuple[Tensor, ...]:
+        """Return the maps after each layer's norm and activation, but the logits."""
+        return tuple(self._layers(source, image)[:-1])
+
+    def _layers(self, source: Tensor, image: Tensor) -> list[Tensor]:
+        """Return every layer's features; the logits are the last."""
+        layers: list[Tensor] = self.body(torch.cat([source, image], dim=1))
+        return layers

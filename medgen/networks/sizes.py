@@ -4,12 +4,15 @@ Two things set the shortest axis. An instance norm of a single voxel is no norm 
 refuses it. And where a 3D convolution of stride one has an answer of just two voxels along the
 first axis, its weight gradient in bf16 on a CPU holds whatever lay in memory, often NaN (measured:
 torch 2.13, oneDNN, AVX512-BF16; all other lengths and every forward pass were sound). Networks
-therefore state a `minimum_patch` that keeps all their layers clear of both in training.
+therefore state a `minimum_patch` that keeps all their layers clear of both in training, or compute
+such layers as `small_maps` does.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+
+from torch import Tensor
 
 from medgen.problems import ConfigurationError, Problem
 
@@ -31,3 +34,11 @@ def check_size(network: str, size: Sequence[int], *, minimum: int, divisor: int 
             "change train.patch or convert.window, or give the network fewer levels",
         )
     )
+
+
+def trim(image: Tensor, margin: int) -> Tensor:
+    """Return an image (B, C, X, Y, Z) less `margin` voxels on every side: a view."""
+    if margin == 0:
+        return image
+    inner = slice(margin, -margin)
+    return image[:, :, inner, inner, inner]

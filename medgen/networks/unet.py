@@ -10,15 +10,14 @@ from monai.networks.nets.unet import UNet as ResidualUNet
 from pydantic import Field
 from torch import Tensor, nn
 
-from medgen.config import Strict
+from medgen.networks.generator import Decoder, GeneratorBlock
 from medgen.networks.head import Activation, Head, Kernel
-from medgen.networks.sizes import check_size
 
 Channels = Annotated[int, Field(ge=1)]
 Levels = Annotated[tuple[Channels, ...], Field(min_length=2, max_length=8)]
 
 
-class UNetOptions(Strict):
+class UNetOptions(GeneratorBlock):
     """A 3D U-Net with residual units and instance norm, as MONAI builds it.
 
     Each level but the last halves the grid, the first one too: full resolution is met only by the
@@ -49,12 +48,21 @@ class UNetOptions(Strict):
         return 3 * self.divisor
 
     @property
+    def minimum_window(self) -> int:
+        """Return the shortest axis of a window: an instance norm needs two voxels at the bottom."""
+        return 2 * self.divisor
+
+    @property
     def decoder_channels(self) -> tuple[int, ...]:
         """Return the features of the decoder's levels, from full resolution down."""
         return (self.features, *self.channels[:-2])
 
     def build(self, *, source_channels: int, target_channels: int, activation: Activation) -> UNet:
-        """Return a freshly initialised generator."""
+        """Return a freshly initialised generator.
+
+        Raises:
+            ConfigurationError: E_LONG_RESIDUAL, the source cannot be added to the answer.
+        """
         return UNet(
             self,
             source_channels=source_channels,
@@ -63,8 +71,8 @@ class UNetOptions(Strict):
         )
 
 
-class UNet(nn.Module):
-    """Generate an image from an image: (B, source, X, Y, Z) -> (B, target, X, Y, Z) in float32.
+class UNet(Decoder):
+    """Generate by a U-Net whose levels are residual units.
 
     Residual units: Kerfoot et al., Left-ventricle quantification using residual U-Net, STACOM 2018.
     """
@@ -77,9 +85,12 @@ class UNet(nn.Module):
         target_channels: int,
         activation: Activation,
     ) -> None:
-        super().__init__()
-        self.divisor = options.divisor
-        self.minimum_patch = options.minimum_patch
+        super().__init__(
+            options,
+            source_channels=source_channels,
+            target_channels=target_channels,
+            activation=activation,
+        )
         self.levels = len(options.decoder_channels)
         self.body = _Body(
             spatial_dims=3,
@@ -92,30 +103,14 @@ class UNet(nn.Module):
         )
         self.head = Head(options.features, target_channels, activation, kernel=options.head_kernel)
 
-    def forward(self, source: Tensor) -> Tensor:
-        """Generate.
-
-        Raises:
-            ConfigurationError: E_PATCH_SIZE, an axis is too short or no multiple of the divisor.
-        """
-        self._check(source)
+    def compute(self, source: Tensor) -> Tensor:
+        """Return the head's answer to the finest features."""
         answer: Tensor = self.head(self.body(source))
         return answer
 
-    def decode(self, source: Tensor) -> tuple[Tensor, ...]:
-        """Return the features of the decoder's levels, from full resolution down.
-
-        Their channels are the options' `decoder_channels`; the head has not been applied.
-
-        Raises:
-            ConfigurationError: E_PATCH_SIZE, an axis is too short or no multiple of the divisor.
-        """
-        self._check(source)
+    def levels_of(self, source: Tensor) -> tuple[Tensor, ...]:
+        """Return the decoder's features, finest first."""
         return tuple(reversed(_decoded(self.body.model, source)))[: self.levels]
-
-    def _check(self, source: Tensor) -> None:
-        minimum = self.minimum_patch if self.training else 2 * self.divisor
-        check_size("unet", source.shape[2:], minimum=minimum, divisor=self.divisor)
 
 
 def _decoded(block: nn.Module, source: Tensor) -> list[Tensor]:

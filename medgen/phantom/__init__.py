@@ -1,5 +1,7 @@
 """Simulated heads: anatomy, MR, CT and PET from physics, in memory or as a cohort on disk.
 
+And simulated doses: `thin` gives real full-dose PET the noise of fewer counts.
+
 `simulate` makes one case in memory; `write_cohort` makes many with their table; `noise_floors`
 tells what no prediction of a cohort's CT can beat.
 """
@@ -12,14 +14,17 @@ from medgen.phantom.cohort import (
     plan_cohort,
     write_cohort,
 )
+from medgen.phantom.thinning import Thinning, thin
 
 __all__ = [
     "Case",
     "CaseSettings",
     "CohortSettings",
     "Plan",
+    "Thinning",
     "noise_floors",
     "plan_cohort",
     "simulate",
+    "thin",
     "write_cohort",
 ]

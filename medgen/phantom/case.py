@@ -47,8 +47,9 @@ def simulate(seed: int, index: int, settings: CaseSettings) -> Case:
     """Return person `index` of the cohort `seed`; the same numbers whatever else is made.
 
     Columns: t1, t2, pd, flair (arbitrary), ct (HU), pet_low, pet_full (SUV), body (0 or 1), tissue
-    (1 CSF, 2 grey, 3 white matter), and lesion (0 or 1) where lesions were asked for. All share
-    one grid, except that oblique cases have their CT on a grid of its own.
+    (1 CSF, 2 grey, 3 white matter), regions (the same, and 4 hot spots of FDG uptake), and lesion
+    (0 or 1) where lesions were asked for. All share one grid, except that oblique cases have their
+    CT on a grid of its own.
     """
     streams = Streams(seed, index)
     placement = draw_placement(streams, settings.size, settings.oblique, settings.aligned)
@@ -63,6 +64,7 @@ def simulate(seed: int, index: int, settings: CaseSettings) -> Case:
     truth["pet"] |= _scan_pet(volumes, tissues, placement.mr, streams, settings)
     volumes["body"] = _mask(tissues.body, placement.mr)
     volumes["tissue"] = Volume(tissues.brain_labels(), placement.mr, unit="label")
+    volumes["regions"] = Volume(tissues.region_labels(), placement.mr, unit="label")
     if settings.lesions != "none":
         volumes["lesion"] = _mask(tissues.lesion, placement.mr)
     return Case(volumes, truth)

@@ -31,7 +31,7 @@ SUFFIX: Mapping[Format, str] = {
     "dicom": "",
 }
 """What a column's name ends with; a DICOM series is a folder, and its masks are NIfTI."""
-_MASKS = ("body", "tissue", "lesion")
+_MASKS = ("body", "tissue", "regions", "lesion")
 SCANNER_CHOICES = (*SCANNERS, "both")
 TABLE = "cases.csv"
 TRUTH = "truth.json"
@@ -137,15 +137,16 @@ def noise_floors(table: Path, cases: Iterable[str]) -> dict[str, float]:
 
 
 def _table(plans: tuple[Plan, ...], settings: CohortSettings) -> str:
-    """Return the table as CSV text; `mr` and `t1` are the same file."""
-    columns = ["t1", "t2", "pd", "flair", "ct", "body", "tissue", "pet_low", "pet_full"]
+    """Return the table as CSV text; `mr` and `t1` are the same file, `dose_fraction` is text."""
+    columns = ["t1", "t2", "pd", "flair", "ct", "body", "tissue", "regions", "pet_low", "pet_full"]
     columns += ["lesion"] if settings.case.lesions != "none" else []
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["case", "patient", "site", "mr", *columns])
+    writer.writerow(["case", "patient", "site", "mr", *columns, "dose_fraction"])
     for plan in plans:
         files = [f"{plan.case}/{_name(column, settings.format)}" for column in ("t1", *columns)]
-        writer.writerow([plan.case, plan.patient, plan.settings.scanner, *files])
+        row = [plan.case, plan.patient, plan.settings.scanner, *files]
+        writer.writerow([*row, f"{plan.settings.dose_fraction:g}"])
     return text.getvalue()
 
 

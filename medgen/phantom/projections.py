@@ -43,26 +43,33 @@ class Camera:
 
 @lru_cache(maxsize=4)
 def parallel_camera(width: int, height: int, pixel_mm: tuple[float, float]) -> Camera:
-    """Build the projections of a slice; pixels drive, split linearly between two bins."""
+    """Return the projections of a slice onto bins as wide as its pixels, kept for the next one."""
+    return build_camera(width, height, pixel_mm, float(min(pixel_mm)))
+
+
+def build_camera(width: int, height: int, pixel_mm: tuple[float, float], bin_mm: float) -> Camera:
+    """Build the projections of a slice; pixels drive, split linearly between two bins.
+
+    Bins narrower than a pixel would have gaps between pixels; wider ones limit what is resolved.
+    """
     x = (np.arange(width) - 0.5 * (width - 1)) * pixel_mm[0]
     y = (np.arange(height) - 0.5 * (height - 1)) * pixel_mm[1]
-    bin_mm = float(min(pixel_mm))
     reach = np.hypot(width * pixel_mm[0], height * pixel_mm[1])
     bins = int(np.ceil(reach / bin_mm)) + 3
     area = pixel_mm[0] * pixel_mm[1]
     rows, columns, weights = [], [], []
-    pixels = np.arange(width * height)
+    pixels = np.arange(width * height, dtype=np.int32)
     for angle in range(ANGLES):
         theta = np.pi * angle / ANGLES
         at = (x[:, None] * np.cos(theta) + y[None, :] * np.sin(theta)).ravel() / bin_mm
         at += 0.5 * (bins - 1)
-        left = np.floor(at).astype(int)
+        left = np.floor(at).astype(np.int32)
         share = at - left
         for offset, weight in ((0, 1.0 - share), (1, share)):
             rows.append(angle * bins + left + offset)
             columns.append(pixels)
-            weights.append(weight * area / bin_mm)
-    values = np.concatenate(weights).astype(np.float32)
+            weights.append((weight * area / bin_mm).astype(np.float32))
+    values = np.concatenate(weights)
     places = (np.concatenate(rows), np.concatenate(columns))
     matrix = sparse.csr_array((values, places), shape=(ANGLES * bins, width * height))
     return Camera(matrix, _ramp(bins, bin_mm), bins, bin_mm, area)

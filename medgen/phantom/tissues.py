@@ -41,6 +41,9 @@ BRAIN_CLASSES: Mapping[str, tuple[Tissue, ...]] = {
 }
 """What the labels 1, 2 and 3 of the column `tissue` stand for, in this order."""
 
+HOT_SPOT = 4
+"""What the column `regions` calls the hot spots, over the labels of `tissue`."""
+
 
 @dataclass(frozen=True, eq=False)
 class TissueMap:
@@ -72,6 +75,15 @@ class TissueMap:
         shares = [self.share(*tissues) for tissues in BRAIN_CLASSES.values()]
         everything = np.stack([1.0 - sum(shares), *shares])
         return np.asarray(everything.argmax(axis=0), dtype=np.uint8)
+
+    def region_labels(self) -> NDArray[np.uint8]:
+        """Return the brain's labels, and 4 where hot spots fill half a voxel or more.
+
+        On a grid too coarse for that it is the voxel that they fill most.
+        """
+        limit = min(0.5, float(self.hot_share.max()))
+        hot = (self.hot_share >= limit) & (self.hot_share > 0.0)
+        return np.where(hot, np.uint8(HOT_SPOT), self.brain_labels())
 
 
 @dataclass(eq=False)

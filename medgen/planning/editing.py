@@ -31,7 +31,7 @@ class Change:
 
     path: Keys
     value: Any
-    """A number, a word, or a list of numbers."""
+    """A number, a word, a list of numbers, or a block of those."""
     reason: str
 
 
@@ -128,9 +128,19 @@ def _replace_value(text: str, name: yaml.Node, value: yaml.Node, new: Any) -> st
     if start == end:
         return _insert(text, name.end_mark.index + 1, f" {_flow(new)}")
     block = isinstance(value, yaml.CollectionNode) and not value.flow_style
+    if block and isinstance(value, yaml.MappingNode) and isinstance(new, Mapping):
+        return _replace_block(text, name, value, new)
     if block or (isinstance(value, yaml.ScalarNode) and value.style in ("|", ">")):
         raise _NotEditable
     return text[:start] + _flow(new) + text[end:]
+
+
+def _replace_block(text: str, name: yaml.Node, value: yaml.Node, new: Mapping[str, Any]) -> str:
+    """Put a block on the line of its name; comments on lines of their own stay below it."""
+    first, last = name.end_mark.line + 1, _last_line(value)
+    lines = _insert(text, name.end_mark.index + 1, f" {_flow(new)}").split("\n")
+    comments = [line for line in lines[first : last + 1] if line.lstrip().startswith("#")]
+    return "\n".join([*lines[:first], *comments, *lines[last + 1 :]])
 
 
 def _new_line(text: str, node: yaml.MappingNode, rest: Keys, change: Change) -> str:
@@ -203,6 +213,8 @@ def _flow(value: Any) -> str:
     """Return a plain value in YAML, on one line."""
     if isinstance(value, str):
         return value
+    if isinstance(value, Mapping):
+        return f"{{{', '.join(f'{key}: {_flow(inner)}' for key, inner in value.items())}}}"
     return json.dumps(value)
 
 

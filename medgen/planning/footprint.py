@@ -27,8 +27,9 @@ from torch.utils.flop_counter import FlopCounterMode
 from medgen.config import Config
 from medgen.conversion import WINDOWS_AT_ONCE
 from medgen.method import Clock, Method
+from medgen.planning.lent import StandIn
 from medgen.problems import ConfigurationError, Problem
-from medgen.runs import Precision, assemble, build
+from medgen.runs import Precision, assemble, build, setting_of
 
 STATES = 3
 """Copies of the weights beside themselves and their gradients: Adam's two moments, the average."""
@@ -57,6 +58,8 @@ class Footprint:
     weight_bytes: int
     flops: float
     """Multiplications and additions of the step, forward and backward."""
+    margin: int = 0
+    """Voxels of context around a patch, on each side."""
 
     @property
     def bytes(self) -> int:
@@ -115,6 +118,8 @@ def footprint(config: Config, *, device_type: str, precision: Precision) -> Foot
 
 def _measure(config: Config, device_type: str, precision: Precision) -> Footprint:
     method, _ = assemble(config)
+    lent = StandIn(config) if method.needs_features else None
+    method.feature_extractor = lent
     parameters = list(method.parameters())
     weights = sum(p.numel() * p.element_size() for p in parameters)
     live = _Live()
@@ -123,11 +128,13 @@ def _measure(config: Config, device_type: str, precision: Precision) -> Footprin
             # The gradients of the step before stay until a player moves again.
             parameter.grad = torch.empty_like(parameter)
             live.watch(parameter)
+        for weight in lent.weights() if lent else ():
+            live.watch(weight)
     with live, FlopCounterMode(display=False) as counter:
         _step(method, config, precision)
     with live:
         _convert(method, config, device_type, precision)
-    return Footprint(live.peak, weights, float(counter.get_total_flops()))
+    return Footprint(live.peak, weights, float(counter.get_total_flops()), method.margin)
 
 
 def _step(method: Method, config: Config, precision: Precision) -> None:
@@ -151,7 +158,7 @@ def _convert(method: Method, config: Config, device_type: str, precision: Precis
     method.eval()
     count = WINDOWS_AT_ONCE.get(device_type, 1)
     size = [length + 2 * method.margin for length in config.train.patch]
-    source = torch.empty(count, len(config.roles.source.columns), *size)
+    source = torch.empty(count, setting_of(config).source_channels, *size)
     with torch.no_grad(), _autocast(precision):
         for name, answer in method.answers.items():
             if answer.source == "source":
@@ -160,11 +167,8 @@ def _convert(method: Method, config: Config, device_type: str, precision: Precis
 
 def _batch(method: Method, config: Config) -> dict[str, Tensor]:
     """Return a batch of the method's keys, of the right shapes and types."""
-    roles = config.roles
-    channels = {
-        "source": len(roles.source.columns),
-        "target": len(roles.target.columns) if roles.target else 1,
-    }
+    setting = setting_of(config)
+    channels = {"source": setting.source_channels, "target": setting.target_channels}
     size = [length + 2 * method.margin for length in config.train.patch]
     count = config.train.batch_size
     return {

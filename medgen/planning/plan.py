@@ -16,9 +16,11 @@ from medgen.planning.doubts import class_voxel_doubts, doubts, patch_doubts
 from medgen.planning.editing import Change, edited
 from medgen.planning.facts import Survey
 from medgen.planning.footprint import footprint
+from medgen.planning.lent import lent_doubts
 from medgen.planning.reasons import changes_of, summary_of
 from medgen.planning.search import Choice, search
 from medgen.planning.spacing import Resolved, coarsened, resolved
+from medgen.planning.stronger import strengthened
 from medgen.planning.survey import survey
 from medgen.problems import ConfigurationError, Exit, Problem
 from medgen.runs import assemble, build
@@ -77,6 +79,7 @@ def plan(
     budget: Callable[[Config], Budget],
     *,
     name: str,
+    keep_network: bool = False,
     report: Report = lambda what, done, total: None,
 ) -> Plan:
     """Measure the cases and propose spacing, networks, patch, batch and windows.
@@ -86,6 +89,7 @@ def plan(
         data: the table (`cases.csv`).
         budget: returns the memory to plan for, given the configuration.
         name: the file name that the new configuration will have, for its first line.
+        keep_network: keep a `unet` also where a stronger network would fit.
         report: called while cases are measured.
 
     Raises:
@@ -100,8 +104,10 @@ def plan(
     measured = _measured(config, table, report)
     fine = resolved(config, measured)
     choice = choose(config, fine, measured, limits)
+    if not keep_network:
+        choice = strengthened(choice, measured, limits)
     assemble(choice.config)
-    changes = tuple(changes_of(choice, fine, measured, limits))
+    changes = tuple(changes_of(config, choice, fine, measured, limits))
     text = edited(
         path.read_text(encoding="utf-8-sig"),
         changes,
@@ -113,6 +119,7 @@ def plan(
         *doubts(measured, config),
         *class_voxel_doubts(measured, choice.config),
         *patch_doubts(measured, choice.config),
+        *lent_doubts(choice.config),
     ]
     return Plan(text, changes, choice, limits, measured, tuple(found))
 

@@ -3,29 +3,32 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 from medgen.config import Config
 from medgen.conversion import plan_tiling
+from medgen.networks import GeneratorBlock
 from medgen.planning.budget import GB, Budget
 from medgen.planning.editing import Change
 from medgen.planning.facts import Survey
 from medgen.planning.footprint import sizes_of
-from medgen.planning.search import BATCH, VOXELS_A_STEP, Choice, extent_voxels
+from medgen.planning.generators import SHORTEST, depth_of, generators_of, has_depth
+from medgen.planning.search import BATCH, FLOPS_A_STEP, VOXELS_A_STEP, Choice, extent_voxels
 from medgen.planning.spacing import COARSEST_MM, FLATTEST, Resolved, share_seen
-from medgen.planning.unets import unets_of
 
 BOUNDS = {
     "memory": "more voxels would not fit the memory",
     "time": "more voxels would take too long a step",
+    "work": "more voxels would cost too much arithmetic a step",
     "body": "it is as large as the median body allows",
 }
 
 
 def changes_of(
-    choice: Choice, resolved: Resolved, survey: Survey, budget: Budget
+    given: Config, choice: Choice, resolved: Resolved, survey: Survey, budget: Budget
 ) -> Iterator[Change]:
-    """Yield the proposed keys with their reasons."""
+    """Yield the proposed keys with their reasons; `given` is the configuration to be changed."""
     config = choice.config
     spacing = config.preprocessing.spacing_mm
     yield Change(
@@ -33,10 +36,7 @@ def changes_of(
         list(spacing),
         _of_spacing(config, resolved, survey, choice),
     )
-    for name, unet in unets_of(config).items():
-        block = ("methods", config.method, name)
-        yield Change((*block, "channels"), list(unet.channels), _of_depth(config, budget))
-        yield Change((*block, "features"), unet.features, "half of the first level's")
+    yield from _of_generators(given, choice, budget)
     yield Change(("train", "patch"), list(config.train.patch), _of_patch(choice, survey, budget))
     yield Change(("train", "batch_size"), config.train.batch_size, _of_batch(choice, budget))
     yield from _of_conversion(config, survey)
@@ -57,9 +57,10 @@ def summary_of(choice: Choice, survey: Survey, budget: Budget, given: float | No
         f"training should take {choice.bytes / GB:.1f} GB of it in all; a step costs {cost}.",
     ]
     if budget.device_type == "cpu":
+        narrow = "half the features, and " if has_depth(choice.config) else ""
         found.append(
-            "without a GPU time is what is short: half the features, and no more voxels a step "
-            "than the shipped defaults."
+            f"without a GPU time is what is short: {narrow}no more voxels a step than the shipped "
+            "defaults."
         )
     return found
 
@@ -81,14 +82,71 @@ def _of_spacing(config: Config, resolved: Resolved, survey: Survey, choice: Choi
     return f"{text} A patch holds {seen:.0%} of it." if spacing != resolved.spacing_mm else text
 
 
-def _of_depth(config: Config, budget: Budget) -> str:
-    unet = next(iter(unets_of(config).values()))
-    bottom = [length // unet.divisor for length in config.train.patch]
-    where = "on a processor" if budget.device_type == "cpu" else "on a GPU"
-    return (
-        f"{len(unet.channels)} levels leave {_product(bottom)} voxels of a patch at the coarsest; "
-        f"{unet.channels[0]} features at first {where}."
+def _of_generators(given: Config, choice: Choice, budget: Budget) -> Iterator[Change]:
+    """Yield the keys of every generator that the plan decides, or all of one that it exchanges."""
+    config = choice.config
+    before = generators_of(given)
+    for name, generator in generators_of(config).items():
+        keys = depth_of(generator, SHORTEST[-1], device_type=budget.device_type)
+        if not keys:
+            continue
+        path = ("methods", config.method, name)
+        old = _block(given, name)
+        new = _block(config, name)
+        if generator.name != before[name].name:
+            swap = _of_swap(choice, before[name].name, sorted(old.keys() - new.keys()))
+            reason = f"{swap} {_of_depth(generator, new, config, budget)}"
+            yield Change(path, new, reason)
+            continue
+        reasons = _of_keys(generator, new, config, budget)
+        for key in keys:
+            yield Change((*path, key), new[key], reasons[key])
+
+
+def _block(config: Config, name: str) -> dict[str, Any]:
+    """Return what a configuration says of one generator."""
+    return dict((config.methods.get(config.method) or {}).get(name) or {})
+
+
+def _of_swap(choice: Choice, name: str, lost: list[str]) -> str:
+    assert choice.instead_of is not None
+    times = choice.footprint.flops / choice.instead_of.footprint.flops
+    size = _product(list(choice.config.train.patch))
+    text = (
+        f"there is memory for a stronger network than {name!r} with patches of {size} voxels, "
+        f"on the same grid; a step costs {times:.2g} times as much. `medgen plan --keep-network` "
+        f"plans for {name!r}."
     )
+    return f"{text} Not among its keys: {', '.join(lost)}." if lost else text
+
+
+def _of_keys(
+    generator: GeneratorBlock, new: Mapping[str, Any], config: Config, budget: Budget
+) -> dict[str, str]:
+    """Return the reasons of the keys that depth decides, whichever network has them."""
+    if generator.name == "pix2pix_unet":
+        levels = "the binary logarithm of the patch's shortest axis: one voxel is left of it."
+        return {"levels": levels, "channels": f"features at first {_place(budget)}."}
+    return {
+        "channels": _of_depth(generator, new, config, budget),
+        "features": "half of the first level's",
+        "blocks": "residual blocks per stage; as given, for so many stages.",
+    }
+
+
+def _of_depth(
+    generator: GeneratorBlock, new: Mapping[str, Any], config: Config, budget: Budget
+) -> str:
+    channels = new["channels"]
+    bottom = [length // generator.divisor for length in config.train.patch]
+    return (
+        f"{len(channels)} levels leave {_product(bottom)} voxels of a patch at the coarsest; "
+        f"{channels[0]} features at first {_place(budget)}."
+    )
+
+
+def _place(budget: Budget) -> str:
+    return "on a processor" if budget.device_type == "cpu" else "on a GPU"
 
 
 def _of_patch(choice: Choice, survey: Survey, budget: Budget) -> str:
@@ -100,7 +158,11 @@ def _of_patch(choice: Choice, survey: Survey, budget: Budget) -> str:
     )
     if choice.bound == "time":
         text += f" ({VOXELS_A_STEP[budget.device_type]} voxels)"
-    return f"{text}. Multiples of {sizes_of(config).divisor}."
+    if choice.bound == "work":
+        text += f" ({FLOPS_A_STEP[budget.device_type] / 1e9:.0f} GFLOP)"
+    text += f". Multiples of {sizes_of(config).divisor}." if has_depth(config) else "."
+    margin = choice.footprint.margin
+    return f"{text} The network sees {margin} voxels more on each side." if margin else text
 
 
 def _of_batch(choice: Choice, budget: Budget) -> str:

@@ -1,8 +1,8 @@
 """The search for depth, patch and batch: the most context that memory and time allow.
 
-As deep a U-Net as has a patch that fits, then the largest patch of two to a batch, then, where the
-patch holds the whole body and a GPU has room, a larger batch. More memory never gives fewer voxels
-to a step.
+As deep a network as has a patch that fits, then the largest patch of two to a batch, then, where
+the patch holds the whole body and a GPU has room, a larger batch. More memory never gives fewer
+voxels to a step of the same kind of network.
 """
 
 from __future__ import annotations
@@ -17,9 +17,10 @@ from medgen.data import Classes
 from medgen.planning.budget import GB, OVERHEAD, Budget
 from medgen.planning.facts import Survey
 from medgen.planning.footprint import Footprint, footprint, sizes_of
+from medgen.planning.generators import SHORTEST, has_depth, with_depth
 from medgen.planning.shapes import Size, patches, smallest_patch
-from medgen.planning.unets import DEEPEST, SHALLOWEST, WIDTH, channels_of, unets_of, with_unets
 from medgen.problems import ConfigurationError, Problem
+from medgen.runs import setting_of
 
 BATCH, LARGEST_BATCH = 2, 8
 """Patches in a step: two are preferred to a larger one alone; more only of whole
@@ -28,6 +29,11 @@ bodies, and on a GPU: on a processor more steps are worth more."""
 VOXELS_A_STEP = {"cpu": 2 * 64**3, "cuda": 2 * 160**3}
 """Most voxels of a step, for the time it takes: on a processor as many as the shipped defaults."""
 
+FLOPS_A_STEP = {"cpu": 4e11, "cuda": 6e13}
+"""Most arithmetic of a step, for the same reason: three times that of the shipped conditional GAN,
+which takes a core two seconds; and about a second of a GPU that does 60 TFLOP/s, a fifth of what an
+A100 is sold with. The default U-Nets stay far below; networks at full resolution do not."""
+
 PREFETCHED = 6
 """Batches in the machine's memory at one time: made ahead, in the making, and in use."""
 
@@ -35,7 +41,7 @@ NATIVE_BYTES, WORKING_BYTES = 20, 12
 """Per voxel of a case's files, and per voxel and channel of its working grid, uncropped figures
 included, while it is prepared or answered (measured: 8 and 8, and more for files of floats)."""
 
-Bound = Literal["memory", "time", "body"]
+Bound = Literal["memory", "time", "work", "body"]
 
 
 @dataclass(frozen=True)
@@ -48,35 +54,47 @@ class Choice:
     bytes: int
     """All that the training should take, the program or the CUDA context included."""
     bound: Bound
-    """What keeps the patch from being larger."""
+    """What keeps the patch from being larger: `time` counts voxels, `work` their arithmetic."""
+    instead_of: Choice | None = None
+    """The choice of a smaller network, where this one has taken its place."""
 
 
-def search(config: Config, survey: Survey, budget: Budget) -> Choice:
+def search(config: Config, survey: Survey, budget: Budget, *, least_voxels: int = 0) -> Choice:
     """Return the networks, patch and batch for a configuration's spacing.
+
+    A caller who has no use for patches of fewer than `least_voxels`, if they do not hold the whole
+    body, is sooner told so: by the smallest patch of all, or by the error.
 
     Raises:
         ConfigurationError: E_PLAN_MEMORY where not even the smallest patch fits.
     """
     extent = extent_voxels(config, survey)
-    for halvings, candidate in _depths(config, budget):
-        ladder = patches(extent, sizes_of(candidate), halvings=halvings)
+    depths = _depths(config, budget)
+    most = math.inf
+    for shortest, candidate in depths:
+        ladder = patches(extent, sizes_of(candidate), shortest=shortest)
+        # A deeper network's weights take memory, so that with less of it a shallower one could have
+        # more voxels: it ends where the deeper one begins.
+        reach = [patch for patch in ladder if math.prod(patch) <= most]
+        reach = [p for p in reach if math.prod(p) >= least_voxels or p == ladder[-1]]
+        most = min([most, *map(math.prod, ladder[:1])])
         for batch in (BATCH, 1):
+            if batch == 1 and shortest not in (None, SHORTEST[-1]):
+                continue  # a batch of one is for the shallowest, when nothing else fits
             fitting = _Fitting(candidate, survey, budget, batch)
-            patch = fitting.largest(ladder)
-            if patch is None or (batch == 1 and halvings is not None and halvings > 1):
-                # A batch of one is for the shallowest, when nothing else fits.
+            patch = fitting.largest(reach)
+            if patch is None:
                 continue
             if patch == ladder[-1] and batch == BATCH and budget.device_type == "cuda":
                 fitting = _larger_batch(fitting, patch, len(survey.training))
             return fitting.choice(patch, ladder)
-    _, shallowest = list(_depths(config, budget))[-1]
-    fitting = _Fitting(shallowest, survey, budget, BATCH)
-    smallest = [smallest_patch(sizes_of(shallowest))]
+    _, shallowest = depths[-1]
+    smallest = smallest_patch(sizes_of(shallowest))
     for batch in (BATCH, 1):
         fitting = _Fitting(shallowest, survey, budget, batch)
-        if fitting.largest(smallest) is not None:
-            return fitting.choice(smallest[0], smallest)
-    raise _too_little(fitting.bytes(smallest[0]), budget)
+        if fitting.in_memory(smallest):
+            return fitting.choice(smallest, [smallest])
+    raise _too_little(fitting.bytes(smallest), budget)
 
 
 def extent_voxels(config: Config, survey: Survey) -> tuple[float, ...]:
@@ -86,17 +104,11 @@ def extent_voxels(config: Config, survey: Survey) -> tuple[float, ...]:
 
 
 def _depths(config: Config, budget: Budget) -> Sequence[tuple[int | None, Config]]:
-    """Return the configurations to try, the deepest U-Nets first; as it is without a U-Net."""
-    if not unets_of(config):
+    """Return the configurations to try with the least axis of their patches, the deepest first."""
+    if not has_depth(config):
         return [(None, config)]
-    width = WIDTH[budget.device_type]
-    return [
-        (
-            levels - 1,
-            with_unets(config, channels=channels_of(levels, width=width), features=width // 2),
-        )
-        for levels in range(DEEPEST, SHALLOWEST - 1, -1)
-    ]
+    kind = budget.device_type
+    return [(least, with_depth(config, least, device_type=kind)) for least in SHORTEST]
 
 
 class _Fitting:
@@ -113,18 +125,27 @@ class _Fitting:
         """Return the same for another batch size."""
         return _Fitting(self._config, self._survey, self._budget, batch)
 
-    def in_time(self, patch: Size) -> bool:
-        """Tell whether a step has no more voxels than time allows."""
+    def few_voxels(self, patch: Size) -> bool:
+        """Tell whether a step has no more voxels than time allows; quickly."""
         limit = VOXELS_A_STEP[self._budget.device_type]
         return math.prod(patch) * self.batch <= limit
 
+    def in_time(self, patch: Size) -> bool:
+        """Tell whether a step has no more voxels and arithmetic than time allows."""
+        limit = FLOPS_A_STEP[self._budget.device_type]
+        return self.few_voxels(patch) and self.footprint(patch).flops <= limit
+
+    def in_memory(self, patch: Size) -> bool:
+        """Tell whether a training fits the memory."""
+        return self.bytes(patch) <= self._budget.usable_bytes
+
     def fits(self, patch: Size) -> bool:
         """Tell whether a step fits time and memory."""
-        return self.in_time(patch) and self.bytes(patch) <= self._budget.usable_bytes
+        return self.in_time(patch) and self.in_memory(patch)
 
     def largest(self, ladder: Sequence[Size]) -> Size | None:
         """Return the largest patch of a growing ladder that fits, by bisection from the top."""
-        ladder = [patch for patch in ladder if self.in_time(patch)]
+        ladder = [patch for patch in ladder if self.few_voxels(patch)]
         if not ladder or not self.fits(ladder[0]):
             return None
         fits, fails = 0, len(ladder)
@@ -165,7 +186,10 @@ class _Fitting:
         bound: Bound = "body"
         if patch != ladder[-1]:
             following = ladder[ladder.index(patch) + 1]
-            bound = "memory" if self.in_time(following) else "time"
+            if not self.few_voxels(following):
+                bound = "time"
+            else:
+                bound = "memory" if self.in_time(following) else "work"
         return Choice(self.config(patch), self.footprint(patch), self.bytes(patch), bound)
 
 
@@ -181,8 +205,12 @@ def _beside(
     config: Config, survey: Survey, found: Footprint, device_type: Literal["cpu", "cuda"]
 ) -> _Beside:
     """Return what batches made ahead, and the largest case's validation, take on the device."""
-    channels = len(config.roles.columns()) + 1
-    batch = math.prod(config.train.patch) * config.train.batch_size * channels * 4
+    roles = config.roles
+    # What a chain feeds to its last stage is no column of the table.
+    fed = max(0, setting_of(config).source_channels - len(roles.source.columns))
+    channels = len(roles.columns()) + 1 + fed
+    size = [length + 2 * found.margin for length in config.train.patch]
+    batch = math.prod(size) * config.train.batch_size * channels * 4
     spacing = math.prod(config.preprocessing.spacing_mm)
     working = max(math.prod(case.extent_mm) / spacing for case in survey.cases)
     states = (2 + 3) * found.weight_bytes

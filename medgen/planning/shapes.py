@@ -9,26 +9,26 @@ from medgen.planning.footprint import Sizes
 
 Size = tuple[int, int, int]
 
-BOTTOM = 4
-"""Voxels per axis that a U-Net keeps at its coarsest level: fewer are mostly padding."""
+GRAIN = 4
+"""Voxels by which a patch grows at least, where a network would take any size."""
 
 
-def patches(extent: Sequence[float], sizes: Sizes, *, halvings: int | None) -> list[Size]:
+def patches(extent: Sequence[float], sizes: Sizes, *, shortest: int | None) -> list[Size]:
     """Return the patches to choose from, growing along the axis that is furthest behind the body.
 
     `extent` is the body's in voxels; each size is a multiple of the method's divisor and, but for
-    the first, no larger than the body. `halvings` of the U-Net leave `BOTTOM` voxels in the first;
-    without a U-Net (None) the first is the smallest that the method takes. Empty where the body is
-    too small for so many halvings.
+    the first, no larger than the body. `shortest` is the least axis that the networks' depth asks
+    for; without a depth (None) the first is the smallest that the method takes. Empty where the
+    body is too small for that depth.
     """
     if sizes.fixed is not None:
         return [sizes.fixed]
-    step = sizes.divisor
-    least = max(sizes.minimum, BOTTOM * 2**halvings if halvings is not None else step)
+    step = sizes.divisor * math.ceil(GRAIN / sizes.divisor)
+    least = max(sizes.minimum, shortest or step)
     start = math.ceil(least / step) * step
     # Bodies differ: one that is a voxel short of a multiple is not worth a whole step.
     fits = [math.floor((length + 1) / step) * step for length in extent]
-    if halvings is not None and min(fits) < BOTTOM * 2**halvings:
+    if shortest is not None and min(fits) < shortest:
         return []
     most = [max(start, length) for length in fits]
     size = [start, start, start]

@@ -9,6 +9,7 @@ from medgen.runs.device import (
     choose_precision,
     processor_bf16_units,
 )
+from medgen.runs.features import lend_features
 from medgen.runs.folder import RunFolder
 from medgen.runs.model import (
     Model,
@@ -35,6 +36,7 @@ __all__ = [
     "completed",
     "config_digest",
     "describe",
+    "lend_features",
     "load_model",
     "options_of",
     "preprocessing_of",

@@ -102,8 +102,11 @@ def setting_of(config: Config) -> Setting:
     """
     targets = config.roles.target.columns if config.roles.target else ()
     bounded = bool(targets) and all(isinstance(config.intensity[c], WindowScale) for c in targets)
+    channels = len(config.roles.source.columns)
+    if config.fed_column is not None and config.chain is not None:
+        channels = 1 if config.chain.feed == "replace" else channels + 1
     return Setting(
-        source_channels=len(config.roles.source.columns),
+        source_channels=channels,
         target_channels=max(1, len(targets)),
         head="tanh" if bounded else "linear",
         classes=Classes.of(config.labels).count,

@@ -31,6 +31,8 @@ def card(folder: RunFolder, config: Config, statistics: Statistics) -> str:
         f"- Method: `{config.method}`, trained with medgen {__version__}",
         f"- Source columns: {source}",
         *_target_lines(config),
+        *_chain_lines(config),
+        *_dose_lines(statistics),
         f"- Working grid: {spacing} mm, axes ordered to RAS; "
         f"patches of {' x '.join(map(str, config.train.patch))} voxels",
         f"- Weights from step {best.get('step', 'none')} of {config.train.steps}",
@@ -81,6 +83,25 @@ def _target_lines(config: Config) -> list[str]:
         classes = ", ".join(f"{name} = {value}" for name, value in class_values(config).items())
         lines.append(f"- Label column: {roles.label.columns[0]} ({classes})")
     return lines
+
+
+def _chain_lines(config: Config) -> list[str]:
+    if config.chain is None or config.fed_column is None:
+        return []
+    chain = config.chain
+    how = "instead of the source" if chain.feed == "replace" else "beside the source"
+    told = "by models that had seen them" if chain.folds == 1 else f"out of {chain.folds} folds"
+    return [
+        f"- Chain of {chain.stages} stages: each is fed the answer of the one before, {how}; "
+        f"training cases were answered {told}"
+    ]
+
+
+def _dose_lines(statistics: Statistics) -> list[str]:
+    if not statistics.dose_fractions:
+        return []
+    doses = ", ".join(f"{dose:g}" for dose in statistics.dose_fractions)
+    return [f"- Dose fractions of the training cases: {doses}"]
 
 
 def _count_row(statistics: Statistics, name: str) -> str:

@@ -36,6 +36,8 @@ def describe(run: Path) -> dict[str, Any]:
         "intensity": config.as_json()["intensity"],
         "spacing_mm": list(config.preprocessing.spacing_mm),
         "patch_voxels": list(config.train.patch),
+        "chain": config.chain.model_dump() if config.chain and config.fed_column else None,
+        "dose_fractions": list(statistics.dose_fractions),
         "data": dict(statistics.counts),
         "training": _training(folder, config.train.steps),
         "best": best_scores(folder),

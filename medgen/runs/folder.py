@@ -47,9 +47,27 @@ class RunFolder:
         return self.model / "card.md"
 
     @property
+    def upstream(self) -> RunFolder:
+        """In a chain, the run of the stage before; of it there is `model/` alone."""
+        return RunFolder(self.model / "upstream")
+
+    @property
     def training(self) -> Path:
         """What stays home."""
         return self.path / "training"
+
+    @property
+    def chain(self) -> Path:
+        """The earlier stages of a chain, whose answers to the training cases are pictures too."""
+        return self.training / "chain"
+
+    def stage_run(self, stage: int, fold: int | None = None) -> Path:
+        """Return the run of an earlier stage, or of one of its folds, counted from one."""
+        return self.chain / f"stage_{stage}" / ("all" if fold is None else f"fold_{fold}")
+
+    def stage_answers(self, stage: int) -> Path:
+        """Return the folder of a stage's answers to training and validation cases."""
+        return self.chain / f"stage_{stage}" / "answers"
 
     @property
     def state(self) -> Path:

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from medgen import __version__
 from medgen.config import Config, parse_config
-from medgen.data import Classes, Preprocessing
+from medgen.data import Classes, Fed, Preprocessing
 from medgen.files import replacing, sha256_of_file, sha256_of_json, write_json, write_text
 from medgen.method import Method
 from medgen.problems import ConfigurationError, NothingFound, Problem
@@ -34,6 +34,8 @@ class Statistics:
     """Cases and patients per split."""
     seen: frozenset[str] = frozenset()
     """SHA-256 of every source file that training or validation read."""
+    dose_fractions: tuple[float, ...] = ()
+    """Shares of the full dose in the training cases, where the table's `dose_fraction` says so."""
 
     def as_json(self) -> dict[str, Any]:
         """Return plain JSON values."""
@@ -41,6 +43,7 @@ class Statistics:
             "cohort": {column: list(bounds) for column, bounds in self.cohort.items()},
             "counts": dict(self.counts),
             "seen": sorted(self.seen),
+            "dose_fractions": list(self.dose_fractions),
         }
 
     @classmethod
@@ -50,6 +53,7 @@ class Statistics:
             cohort={c: (float(low), float(high)) for c, (low, high) in value["cohort"].items()},
             counts={name: int(count) for name, count in value["counts"].items()},
             seen=frozenset(value["seen"]),
+            dose_fractions=tuple(float(dose) for dose in value.get("dose_fractions", ())),
         )
 
 
@@ -67,6 +71,13 @@ class Model:
     """Step and validation score at which the weights were taken."""
     split: Mapping[str, tuple[str, ...]]
     """Case ids by split; empty where only `model/` was handed over."""
+    upstream: Model | None = None
+    """In a chain, the stage whose answers this one is fed."""
+
+    @property
+    def entry(self) -> Model:
+        """The stage that meets the volumes first: this one, unless it is fed by another."""
+        return self if self.upstream is None else self.upstream.entry
 
     @property
     def seen(self) -> frozenset[str]:
@@ -81,7 +92,12 @@ class Model:
 
 def preprocessing_of(config: Config, cohort: Mapping[str, tuple[float, float]]) -> Preprocessing:
     """Return the run's preprocessing, the same for training, validation and conversion."""
+    fed = None
+    if config.fed_column is not None and config.roles.target and config.chain:
+        like, replaces = config.roles.target.columns[0], config.chain.feed == "replace"
+        fed = Fed(config.fed_column, like, replaces)
     return Preprocessing(
+        fed=fed,
         roles=config.roles,
         settings=config.preprocessing,
         intensity=config.intensity,
@@ -170,16 +186,32 @@ def load_model(run: Path, *, device: torch.device) -> Model:
     config, statistics, split = read_run_files(folder)
     method, _ = assemble(config)
     record = read_weights(folder, method)
+    upstream = _load_upstream(folder, config, device)
+    digest = sha256_of_file(folder.weights)
+    if upstream is not None:
+        digest = sha256_of_json([upstream.weights_digest, digest])
     return Model(
         method=method.to(device).eval(),
         preprocessing=preprocessing_of(config, statistics.cohort),
         config=config,
-        weights_digest=sha256_of_file(folder.weights),
+        weights_digest=digest,
         config_digest=config_digest(config),
         statistics=statistics,
         weights_record=record,
         split=split,
+        upstream=upstream,
     )
+
+
+def _load_upstream(folder: RunFolder, config: Config, device: torch.device) -> Model | None:
+    if config.fed_column is None:
+        return None
+    try:
+        return load_model(folder.upstream.path, device=device)
+    except NothingFound:
+        message = "the run lacks the earlier stage of its chain"
+        advice = "copy the whole folder model/ again, or go on with the training by --resume"
+        raise ConfigurationError(Problem("E_RUN_UNFINISHED", message, advice)) from None
 
 
 def read_run_files(folder: RunFolder) -> tuple[Config, Statistics, dict[str, tuple[str, ...]]]:

@@ -1,5 +1,6 @@
 """Training: players and optimizers, the loop, validation, checkpoints."""
 
+from medgen.training.chain import train_table
 from medgen.training.loop import Loop, Progress
 from medgen.training.session import Outcome, Session, prepare_session, train, try_step
 
@@ -10,5 +11,6 @@ __all__ = [
     "Session",
     "prepare_session",
     "train",
+    "train_table",
     "try_step",
 ]

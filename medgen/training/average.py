@@ -31,7 +31,10 @@ class Average:
                 fast: list[Tensor] = list(player.parameters())
                 torch._foreach_lerp_(slow, fast, 1.0 - decay)
                 for buffer, source in zip(averaged[name].buffers(), player.buffers(), strict=True):
-                    buffer.copy_(source)
+                    if buffer.is_floating_point():  # a norm's statistics belong to the weights
+                        buffer.lerp_(source, 1.0 - decay)
+                    else:
+                        buffer.copy_(source)
 
     @torch.no_grad()
     def freeze_into(self, method: Method, players: frozenset[str]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -26,6 +27,9 @@ from medgen.method import Method
 from medgen.problems import ConfigurationError, Problem, Refusal
 from medgen.runs import Statistics, preprocessing_of
 from medgen.volumes import digest_of
+
+DOSE_COLUMN = "dose_fraction"
+"""The column of words that says which share of the full dose the low-dose image had."""
 
 logger = logging.getLogger(__name__)
 
@@ -114,6 +118,7 @@ def measure_statistics(cohort: Cohort, config: Config) -> Statistics:
     return Statistics(
         cohort=fit_statistics(preprocessing_of(config, {}), cohort.rows("train")),
         counts=counts,
+        dose_fractions=dose_fractions(cohort),
         seen=frozenset(
             digest
             for digests in cohort.digests.values()
@@ -121,6 +126,31 @@ def measure_statistics(cohort: Cohort, config: Config) -> Statistics:
             if column in sources
         ),
     )
+
+
+def dose_fractions(cohort: Cohort) -> tuple[float, ...]:
+    """Return the doses of the training cases, each once, where the table has `dose_fraction`.
+
+    Raises:
+        ConfigurationError: E_DOSE_FRACTION, listing the cells that are no share of a dose.
+    """
+    found, problems = set(), []
+    for row in cohort.rows("train"):
+        text = row.word(DOSE_COLUMN) or ""
+        try:
+            dose = float(text.replace(",", ".")) if text else None
+        except ValueError:
+            dose = math.nan
+        if dose is None:
+            continue
+        if not 0.0 < dose <= 1.0:
+            message = "the cell is not a share of the full dose, above 0 and up to 1"
+            advice = "write 0.1 for a tenth of the dose, or leave it empty"
+            problems.append(Problem("E_DOSE_FRACTION", message, advice, row.case, DOSE_COLUMN))
+        found.add(dose)
+    if problems:
+        raise ConfigurationError(problems)
+    return tuple(sorted(found))
 
 
 def prepare_data(
@@ -199,6 +229,7 @@ def _rows_for(keys: frozenset[str], cohort: Cohort, config: Config) -> list[Row]
     named = {"source": roles.source, "target": roles.target, "label": roles.label}
     wanted = [role for key in sorted(keys) if (role := named.get(key))]
     columns = [column for role in wanted for column in role.columns]
+    columns += [config.fed_column] if config.fed_column and "source" in keys else []
     columns += [roles.mask] if "mask" in keys and roles.mask != "auto" else []
     admitted = [
         {row.case for row in cohort.table.select(role.where, filled=columns)} for role in wanted

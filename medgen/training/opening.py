@@ -13,40 +13,72 @@ import yaml
 
 from medgen import __version__
 from medgen.config import Config
-from medgen.files import remove_leftovers, write_json
+from medgen.files import remove_leftovers, replacing_folder, write_json
 from medgen.problems import ConfigurationError, Problem
 from medgen.runs import RunFolder, Statistics, write_config, write_statistics
 from medgen.training.data import Cohort
 
 
 def open_run(
-    folder: RunFolder, config: Config, cohort: Cohort, statistics: Statistics, *, overwrite: bool
+    folder: RunFolder,
+    config: Config,
+    cohort: Cohort,
+    statistics: Statistics,
+    *,
+    features: str = "",
+    overwrite: bool,
 ) -> None:
-    """Write what a run holds before its first step.
+    """Write what a run holds before its first step; the earlier stages of its chain stay.
+
+    `features` is the digest of the weights whose features the losses compare.
 
     Raises:
         ConfigurationError: the folder is taken and `overwrite` is not set.
     """
-    if folder.model.exists() or folder.training.exists():
+    if is_taken(folder):
         if not overwrite:
-            problem = Problem(
-                "E_RUN_EXISTS",
-                "the run folder is taken",
-                "use --resume to go on, --overwrite to start anew, or another --run",
-            )
-            raise ConfigurationError(problem)
-        # First, so that a kill in between leaves a folder that --resume takes for unopened.
-        folder.cases.unlink(missing_ok=True)
-        for part in (folder.model, folder.training):
-            shutil.rmtree(part, ignore_errors=True)
+            raise taken()
+        clear(folder)
     write_config(folder, config)
     write_statistics(folder, statistics)
-    write_json(folder.record, _record())
+    write_json(folder.record, _record(features))
     # Last, since resuming takes its presence for a whole opening.
     write_json(folder.cases, _cases(cohort))
 
 
-def reopen_run(folder: RunFolder, config: Config, cohort: Cohort) -> None:
+def is_taken(folder: RunFolder) -> bool:
+    """Tell whether a folder holds a run; the earlier stages of a chain are none yet."""
+    own = folder.training.iterdir() if folder.training.is_dir() else ()
+    return folder.model.exists() or any(path != folder.chain for path in own)
+
+
+def taken() -> ConfigurationError:
+    """Return the refusal of a folder that holds a run."""
+    advice = "use --resume to go on, --overwrite to start anew, or another --run"
+    return ConfigurationError(Problem("E_RUN_EXISTS", "the run folder is taken", advice))
+
+
+def clear(folder: RunFolder, *, chain: bool = False) -> None:
+    """Remove a run, and with `chain` the earlier stages of its chain as well."""
+    # First, so that a kill in between leaves a folder that --resume takes for unopened.
+    folder.cases.unlink(missing_ok=True)
+    shutil.rmtree(folder.model, ignore_errors=True)
+    for path in folder.training.iterdir() if folder.training.is_dir() else ():
+        if path.is_dir() and (chain or path != folder.chain):
+            shutil.rmtree(path, ignore_errors=True)
+        elif not path.is_dir():
+            path.unlink(missing_ok=True)
+
+
+def keep_upstream(folder: RunFolder, upstream: RunFolder) -> None:
+    """Copy the model of a chain's earlier stage into the run, which then needs no other folder."""
+    if folder.upstream.model.exists():
+        return
+    with replacing_folder(folder.upstream.model) as temporary:
+        shutil.copytree(upstream.model, temporary, dirs_exist_ok=True)
+
+
+def reopen_run(folder: RunFolder, config: Config, cohort: Cohort, *, features: str = "") -> None:
     """Check that a run goes on with the configuration and the cases that it began with.
 
     Raises:
@@ -72,6 +104,11 @@ def reopen_run(folder: RunFolder, config: Config, cohort: Cohort) -> None:
             "put them back, or start a new run with --from to keep the weights",
         )
         raise ConfigurationError(problem)
+    began = json.loads(folder.record.read_text(encoding="utf-8")).get("features_sha256", "")
+    if began != features:
+        message = "the run began with the features of other weights than --features names now"
+        advice = "name the run that it began with, or start a new run with --from"
+        raise ConfigurationError(Problem("E_RESUME_FEATURES", message, advice))
 
 
 def _cases(cohort: Cohort) -> dict[str, Any]:
@@ -81,13 +118,14 @@ def _cases(cohort: Cohort) -> dict[str, Any]:
     }
 
 
-def _record() -> dict[str, str]:
-    """Return the versions that a run was made with."""
+def _record(features: str) -> dict[str, str]:
+    """Return the versions that a run was made with, and the weights whose features it used."""
     packages = ("torch", "monai", "numpy", "scipy")
     return {
         "medgen": __version__,
         "python": platform.python_version(),
         **{name: version(name) for name in packages},
+        **({"features_sha256": features} if features else {}),
     }
 
 

@@ -14,6 +14,7 @@ from medgen.config import Config
 from medgen.data import Batches, Cache, Preprocessing
 from medgen.files import locked
 from medgen.method import Method, OptimizerSpec
+from medgen.problems import ConfigurationError, Problem
 from medgen.runs import (
     Precision,
     RunFolder,
@@ -22,6 +23,7 @@ from medgen.runs import (
     choose_device,
     choose_precision,
     completed,
+    lend_features,
     preprocessing_of,
     read_run_files,
     read_weights,
@@ -29,7 +31,7 @@ from medgen.runs import (
 )
 from medgen.training.data import Cohort, Report, measure_statistics, prepare_data, read_cohort
 from medgen.training.loop import Loop, Progress
-from medgen.training.opening import open_run, reopen_run
+from medgen.training.opening import keep_upstream, open_run, reopen_run
 from medgen.training.validation import Validation, check_profile
 
 
@@ -46,6 +48,9 @@ class Session:
     batches: Batches
     device: torch.device
     precision: Precision
+
+    features_digest: str = ""
+    """SHA-256 of the weights whose features the losses compare, where they do."""
 
     def batch(self, step: int) -> Mapping[str, Tensor]:
         """Return the batch of one step, ready for a fast copy to the device."""
@@ -69,24 +74,26 @@ class Outcome:
 def prepare_session(
     config: Config,
     *,
-    data: Path,
+    data: Path | Cohort,
     cache: Path,
     device: str = "auto",
     start_from: Path | None = None,
+    features: Path | None = None,
     report: Report = lambda what, done, total: None,
 ) -> Session:
     """Check all that a training will need, and preprocess training and validation cases.
 
     Args:
         config: the complete configuration.
-        data: the table (`cases.csv`).
+        data: the table (`cases.csv`), or its cases where they have been read.
         cache: folder of preprocessed voxels, shared by all runs; never inside the run.
         device: `auto`, `cpu`, `cuda` or `cuda:N`.
         start_from: a run whose best weights the answering players start from.
+        features: the run of a segmenter, for a method whose losses compare features.
         report: called while cases are prepared.
 
     Raises:
-        ConfigurationError: the configuration or the table is refused.
+        ConfigurationError: the configuration or the table is refused, or the features are.
         Refusal: a case is; every problem of every case is listed.
     """
     place = choose_device(device)
@@ -100,10 +107,15 @@ def prepare_session(
     if start_from is not None:
         read_weights(RunFolder(start_from), method)
         parent = read_run_files(RunFolder(start_from))[1].seen
-    cohort = read_cohort(data, config, reads=method.reads)
+    check_features(config, method, features)
+    cohort = data if isinstance(data, Cohort) else read_cohort(data, config, reads=method.reads)
     statistics = measure_statistics(cohort, config)
     statistics = replace(statistics, seen=statistics.seen | parent)
     preprocessing = preprocessing_of(config, statistics.cohort)
+    features_digest = ""
+    if features is not None:
+        lent = lend_features(features, config, statistics.cohort, place)
+        method.feature_extractor, features_digest = lent.extractor, lent.weights_digest
     batches = prepare_data(cohort, config, method, preprocessing, Cache(cache), report)
     return Session(
         config,
@@ -115,7 +127,24 @@ def prepare_session(
         batches,
         place,
         choose_precision(config.train.precision, place),
+        features_digest,
     )
+
+
+def check_features(config: Config, method: Method, features: Path | None) -> None:
+    """Refuse a method without the features that its losses need, and features that nobody needs.
+
+    Raises:
+        ConfigurationError: E_FEATURES_MISSING, E_FEATURES_UNUSED.
+    """
+    if method.needs_features and features is None:
+        message = f"lambda_features of {config.method!r} compares images by a segmenter's features"
+        advice = "train a segmenter on the target's column and name its run by --features RUN"
+        raise ConfigurationError(Problem("E_FEATURES_MISSING", message, advice))
+    if features is not None and not method.needs_features:
+        message = f"--features is given, but no loss of {config.method!r} uses it"
+        advice = f"set methods.{config.method}.lambda_features above 0, or leave --features out"
+        raise ConfigurationError(Problem("E_FEATURES_UNUSED", message, advice))
 
 
 def spare_a_core() -> None:
@@ -134,6 +163,7 @@ def train(
     *,
     resume: bool = False,
     overwrite: bool = False,
+    upstream: Path | None = None,
     progress: Progress = lambda step, losses, score: None,
 ) -> Outcome:
     """Train and leave a run folder.
@@ -143,6 +173,7 @@ def train(
         run: the folder to make, or to go on with.
         resume: go on from the last saved state; from the start where there is none.
         overwrite: replace a run that is there.
+        upstream: in a chain, the finished run of the stage before, which the run will keep.
         progress: called after every step.
 
     Raises:
@@ -152,11 +183,20 @@ def train(
     folder, config = RunFolder(run), session.config
     with locked(run):
         if resume and folder.cases.is_file():
-            reopen_run(folder, config, session.cohort)
+            reopen_run(folder, config, session.cohort, features=session.features_digest)
         else:
             # What a kill left of an opening holds nothing: resuming opens it anew.
             anew = overwrite or (resume and not folder.state.is_file())
-            open_run(folder, config, session.cohort, session.statistics, overwrite=anew)
+            open_run(
+                folder,
+                config,
+                session.cohort,
+                session.statistics,
+                features=session.features_digest,
+                overwrite=anew,
+            )
+        if upstream is not None:
+            keep_upstream(folder, RunFolder(upstream))
         loop = Loop(
             session.method,
             session.specs,

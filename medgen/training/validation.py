@@ -105,9 +105,10 @@ class Validation:
         return Scores(rows, float(np.mean(spreads)) if spreads else float("nan"))
 
     def _open(self, row: Row) -> dict[str, Volume]:
-        columns = self._config.roles.columns()
+        preprocessing = self._convert.preprocessing
+        columns = dict.fromkeys([*preprocessing.inputs, *self._config.roles.columns()])
         volumes = {c: open_volume(row.cells[c]) for c in columns if c in row.cells}
-        return self._convert.preprocessing.in_units(volumes)
+        return preprocessing.in_units(volumes)
 
     def _truth(
         self, volumes: Mapping[str, Volume], answer: Volume

@@ -68,6 +68,34 @@ def test_both_baselines_answer_the_test_cases_on_their_own_grid(
         assert np.abs(answer.data.astype(float) - reference.data).mean() < 60
 
 
+def test_a_target_without_a_unit_is_answered_by_its_intensity_alone_and_not_rounded(
+    table: Path, tmp_path: Path
+) -> None:
+    """The same balls with target values between 0 and 1, as MR of some archives has them."""
+    for case in ("c1", "c2", "c3"):
+        stored = open_volume(tmp_path / f"{case}-ct.nii.gz")
+        scaled = stored.with_data(((stored.data + 1000) / 1800).astype(np.float32))
+        write_volume(tmp_path / f"{case}-ct.nii.gz", scaled, dtype="float32")
+    [folder] = write_answers(
+        table,
+        {"train": ["c1", "c2"], "test": ["c3"]},
+        tmp_path / "answers",
+        source="mr",
+        target="ct",
+        unit="arbitrary",
+    )
+    assert folder.name == "intensity_median"
+    answer, reference = open_volume(folder / "c3.nii.gz"), open_volume(tmp_path / "c3-ct.nii.gz")
+    assert answer.data.dtype == np.float32
+    assert np.abs(answer.data - reference.data).mean() < 60 / 1800
+
+
+def test_a_file_without_a_unit_is_in_the_one_asked_for(table: Path) -> None:
+    row = read_table(table, columns=["mr", "ct"]).row("c1")
+    assert open_pair(row, source="mr", target="ct", unit="SUV").target.unit == "SUV"
+    assert open_pair(row, source="mr", target="ct", unit="arbitrary").target.unit == "arbitrary"
+
+
 def test_an_empty_cell_is_refused_with_its_place(table: Path) -> None:
     text = table.read_text(encoding="utf-8").replace("c1-ct.nii.gz", "")
     table.write_text(text, encoding="utf-8")

@@ -46,6 +46,12 @@ def test_it_is_the_median_and_not_the_mean() -> None:
     assert np.unique(answer.data[soft]).tolist() == [40]
 
 
+def test_the_answer_is_in_the_targets_unit() -> None:
+    case = pair(0)
+    other = Pair("c", case.source, case.target.with_data(case.target.data, unit="SUV"), case.mask)
+    assert IntensityMedian.fit([other]).predict(case.source).unit == "SUV"
+
+
 def test_a_bin_that_nothing_falls_in_lies_between_its_neighbours() -> None:
     fitted = IntensityMedian.fit([pair(0)], bins=16)
     assert np.isfinite(fitted.medians).all()

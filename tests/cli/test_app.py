@@ -24,7 +24,7 @@ from medgen.problems import (
     Refusal,
 )
 
-VERBS = ("phantom", "init", "plan", "train", "convert", "evaluate", "compare", "info")
+VERBS = ("phantom", "thin", "init", "plan", "train", "convert", "evaluate", "compare", "info")
 HEAVY = {
     "torch",
     "monai",
@@ -102,7 +102,7 @@ def test_usage_errors_exit_2(arguments: list[str], capsys: pytest.CaptureFixture
 
 def test_a_near_verb_is_proposed(capsys: pytest.CaptureFixture[str]) -> None:
     main(["trian"])
-    assert "Did you mean 'train'?" in capsys.readouterr().err
+    assert "Did you mean 'train'" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -1,11 +1,13 @@
 import hashlib
 import json
+import re
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from medgen.cli.app import main
+from medgen.metrics import PROFILES
 from medgen.problems import Exit
 from medgen.volumes import Grid, Volume, write_volume
 
@@ -84,6 +86,16 @@ def test_when_everything_fails(cohort: Path, capsys: pytest.CaptureFixture[str])
         ([], ["--split", "test"], "--split needs --data"),
         ([], ["--mask-column", "body"], "--mask-column needs --data"),
         ([], ["--nan-to", "nan"], "--nan-to must be a finite number"),
+        ([], ["--region-column", "body"], "--region-column needs --data"),
+        (
+            ["--reference", "--mask"],
+            ["--data", "x.csv", "--column", "ct", "--regions", "ct"],
+            "--regions does not go with --data",
+        ),
+        ([], ["--region-names", "spot=4"], "--region-names needs a region map"),
+        ([], ["--regions", "ct", "--region-names", "spot"], "'spot' is no NAME=VALUE"),
+        ([], ["--regions", "ct", "--region-names", "a=1,b=0"], "'b=0' is no NAME=VALUE"),
+        ([], ["--regions", "ct", "--region-names", "a=1,b=1"], "'b=1' repeats a name or a value"),
         ([], ["--profile", "synthrad"], "synthrad2025"),
     ],
 )
@@ -156,3 +168,44 @@ def test_infinite_scores_are_counted(cohort: Path, capsys: pytest.CaptureFixture
     row = next(line for line in shown.out.splitlines() if line.startswith("hd95_mm"))
     assert row.endswith("1 and 1 infinite")
     assert "missed altogether" in shown.err
+
+
+def test_uptake_by_region(
+    cohort: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("medgen.evaluation.evaluation.evaluation_page", lambda *_: "page")
+    spot = np.zeros(GRID.shape, np.uint8)
+    spot[3:6, 3:6, 3:6] = 4
+    warm = np.full(GRID.shape, 1.0) + np.arange(GRID.shape[2])
+    for name, values in (("pet", warm), ("made", warm * 0.8), ("map", spot)):
+        dtype = "uint8" if name == "map" else "float32"
+        volume = Volume(np.asarray(values, dtype), GRID)
+        write_volume(cohort / name / "a.nii.gz", volume, dtype=dtype)  # type: ignore[arg-type]
+    arguments = [
+        *("evaluate", "--prediction", str(cohort / "made"), "--reference", str(cohort / "pet")),
+        *("--mask", str(cohort / "body/a.nii.gz"), "--regions", str(cohort / "map")),
+        *("--region-names", "spot=4, other=7", "--output", str(cohort / "report")),
+    ]
+    assert main(arguments) == Exit.USAGE
+    shown = capsys.readouterr()
+    assert "E_PROFILE_REGIONS" in shown.err
+    assert "the profile hu scores none" in shown.err
+    assert main([*arguments, "--profile", "pet"]) == Exit.OK
+    shown = capsys.readouterr()
+    assert "label values named other=7" in shown.err
+    lines = shown.out.splitlines()
+    assert lines[1].split()[0] == "mae"
+    heads, row = (
+        next(line.split() for line in lines if line.startswith(start))
+        for start in ("region", "spot")
+    )
+    scores = dict(zip(heads[1:], row[1:], strict=True))
+    assert scores["suv_mean_bias"] == scores["suv_peak_bias"] == "-20"
+    assert scores["volume_ml"] == "0.216"
+
+
+def test_every_profile_is_named_in_the_help(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["evaluate", "--help"]) == Exit.OK
+    shown = " ".join(re.findall(r"[a-z0-9]+", capsys.readouterr().out))
+    for name in PROFILES:
+        assert name in shown.split()

@@ -6,6 +6,8 @@ from medgen.cli.app import main
 from medgen.config import read_config, shipped_configs
 from medgen.problems import Exit
 
+SUBJECTS = ("Synthetic CT", "Labels of", "One MR contrast", "Full-dose PET")
+
 
 def test_without_a_name_the_configurations_are_listed(
     capsys: pytest.CaptureFixture[str],
@@ -15,7 +17,7 @@ def test_without_a_name_the_configurations_are_listed(
     assert shown.err == ""
     for name, line in zip(shipped_configs(), shown.out.splitlines(), strict=True):
         assert line.split()[0] == name
-        assert any(subject in line for subject in ("Synthetic CT", "Labels of"))
+        assert any(subject in line for subject in SUBJECTS)
         assert "medgen train" not in line
 
 
@@ -51,5 +53,5 @@ def test_an_unknown_name_lists_the_known_ones(
     assert main(["init", "mr_to_pet", "--output", str(tmp_path / "my.yaml")]) == Exit.USAGE
     message = capsys.readouterr().err
     assert "E_CONFIG_NAME" in message
-    assert "cbct_to_ct, mr_to_ct" in message
+    assert "cbct_to_ct, cross_modality_mr, low_dose_pet" in message
     assert not list(tmp_path.iterdir())

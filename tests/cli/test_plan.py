@@ -1,12 +1,13 @@
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from medgen.cli.app import main
 from medgen.config import read_config
-from medgen.problems import Exit
+from medgen.problems import ConfigurationError, Exit, Problem
 from medgen.volumes import Grid, Volume, write_volume
 
 CONFIG = """\
@@ -94,3 +95,16 @@ def test_no_usable_case_writes_nothing(cohort: Path, capsys: pytest.CaptureFixtu
     assert run(cohort) == Exit.ALL_FAILED
     assert capsys.readouterr().err.count("E_EMPTY_FILE") == 6
     assert not (cohort / "new.yaml").exists()
+
+
+def test_the_network_may_be_kept(cohort: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+
+    def propose(*given: Any, keep_network: bool, **more: Any) -> Any:
+        asked.append(keep_network)
+        raise ConfigurationError(Problem("E_ASKED", "enough was seen"))
+
+    monkeypatch.setattr("medgen.planning.plan", propose)
+    for more in ((), ("--keep-network",)):
+        assert run(cohort, *more) == Exit.USAGE
+    assert asked == [False, True]

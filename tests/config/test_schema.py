@@ -153,3 +153,20 @@ def test_low_is_below_high(scale: str) -> None:
 def test_a_percentile_column_may_be_source_and_target() -> None:
     roles = {"source": ["mr"], "target": ["mr"]}
     assert isinstance(parse_config(plain(roles=roles)), Config)
+
+
+def test_a_stage_of_a_chain_is_the_last_of_a_shorter_chain() -> None:
+    config = parse_config(plain(chain={"stages": 3}))
+    assert config.fed_column == "ct_stage_2"
+    assert config.at_stage(2).fed_column == "ct_stage_1"
+    assert config.at_stage(1).fed_column is None
+    assert parse_config(plain()).fed_column is None
+    assert parse_config(config.at_stage(2).as_json()) == config.at_stage(2)
+
+
+def test_a_chain_feeds_one_target_column() -> None:
+    without = {"roles": {"source": ["mr"], "label": ["seg"]}, "labels": {"lesion": 1}}
+    assert "there are 0" in problems(chain={}, **without)[0]
+    named = {"roles": {"source": ["mr", "ct_stage_1"], "target": ["ct"]}}
+    scales = plain()["intensity"] | {"ct_stage_1": {"scale": "percentile"}}
+    assert "rename" in problems(chain={}, intensity=scales, **named)[0]

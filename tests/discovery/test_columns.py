@@ -80,6 +80,7 @@ def test_a_stem_is_a_case_and_a_column(stem: str, pair: tuple[str, str] | None) 
         ("wml_on_flair", "label", "other"),
         ("label", "label", "other"),
         ("tissue", "label", "other"),
+        ("regions", "label", "other"),
         ("my_sequence", "image", "other"),
     ],
 )

@@ -29,6 +29,16 @@ def test_a_configuration_that_fits(columns: tuple[str, ...], name: str, note: st
     assert "prepare" not in text
 
 
+@pytest.mark.parametrize(
+    ("columns", "nearest"),
+    [(("t1", "flair"), "cross_modality_mr"), (("t1", "pet"), "mr_to_ct")],
+)
+def test_a_pair_without_its_own_configuration_starts_from_the_nearest(
+    columns: tuple[str, ...], nearest: str
+) -> None:
+    assert steps(*columns).startswith(f"medgen init {nearest} --output ")
+
+
 def test_configurations_named_are_shipped() -> None:
     for columns in (("mr", "ct"), ("t1", "flair"), ("t1", "tissue"), ("cbct", "ct")):
         lines = [line for line in steps(*columns).splitlines() if line.startswith("medgen init ")]

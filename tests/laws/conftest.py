@@ -11,17 +11,31 @@ from torch import Tensor
 
 from medgen.method import Batch, Clock, Losses, Method, Setting
 from medgen.methods import METHODS
-from medgen.networks import PatchDiscriminatorOptions, UNetOptions
+from medgen.networks import (
+    ContextDiscriminatorOptions,
+    ContextFCNOptions,
+    PatchDiscriminatorOptions,
+    Pix2PixUNetOptions,
+    ResidualEncoderUNetOptions,
+    UNetOptions,
+)
 
 PATCH = 16
 CLOCK = Clock(step=0, stage="", progress=0.0, run_progress=0.0)
 
 GENERATOR = UNetOptions(channels=(4, 8, 16), features=4, residual_units=1)
+DISCRIMINATOR = PatchDiscriminatorOptions(channels=4, layers=1)
+BATCH_NORMED = PatchDiscriminatorOptions(channels=4, layers=1, norm="batch", padding=2)
+PIX2PIX = Pix2PixUNetOptions(channels=4, levels=3)
+FCN = ContextFCNOptions(channels=2)
+
 SMALL: Mapping[str, Mapping[str, Any]] = {
-    "conditional_gan": {
-        "generator": GENERATOR,
-        "discriminator": PatchDiscriminatorOptions(channels=4, layers=1),
+    "conditional_gan": {"generator": GENERATOR, "discriminator": DISCRIMINATOR},
+    "context_aware_gan": {
+        "generator": FCN,
+        "discriminator": ContextDiscriminatorOptions(channels=4, hidden=(8, 4)),
     },
+    "ea_gan": {"generator": PIX2PIX, "discriminator": BATCH_NORMED},
     "regression": {"generator": GENERATOR},
     "segmenter": {"network": GENERATOR, "deep_supervision": True},
 }
@@ -33,6 +47,49 @@ SETTINGS = {
         source_channels=2, target_channels=1, head="linear", classes=3
     ),
 }
+
+VARIANTS: Mapping[str, tuple[str, str, Mapping[str, Any]]] = {
+    "gea_gan": (
+        "ea_gan",
+        "one bounded channel",
+        {
+            "generator": GENERATOR,
+            "discriminator": BATCH_NORMED,
+            "edges": "generator",
+            "smooth_labels": True,
+        },
+    ),
+    "conditional_gan_every_term": (
+        "conditional_gan",
+        "two channels, unbounded",
+        {
+            "generator": GENERATOR.model_copy(update={"long_residual": True}),
+            "discriminator": DISCRIMINATOR,
+            "lambda_perceptual": 20.0,
+            "lambda_style": 1.0,
+            "lambda_ssim": 10.0,
+            "lambda_features": 10.0,
+        },
+    ),
+    "regression_residual_encoder": (
+        "regression",
+        "two channels, unbounded",
+        {
+            "generator": ResidualEncoderUNetOptions(channels=(4, 8), blocks=(1, 1)),
+            "lambda_ssim": 1.0,
+        },
+    ),
+}
+"""Options that change how a method goes, by a name of their own: method, kind of data, options."""
+
+
+def features(image: Tensor) -> tuple[Tensor, ...]:
+    """Return two levels of a frozen network, which belongs to no player."""
+    generator = torch.Generator().manual_seed(7)
+    first = torch.randn(4, image.shape[1], 3, 3, 3, generator=generator)
+    second = torch.randn(4, 4, 3, 3, 3, generator=generator)
+    fine = torch.nn.functional.conv3d(image, first, padding=1).relu()
+    return fine, torch.nn.functional.conv3d(fine, second, padding=1, stride=2)
 
 
 class Game:
@@ -101,26 +158,29 @@ class Game:
         ]
 
 
-@pytest.fixture(params=sorted(METHODS))
-def name(request: pytest.FixtureRequest) -> str:
-    """Return each method's name."""
-    return str(request.param)
+@pytest.fixture(
+    params=[
+        *((name, data) for name in sorted(METHODS) for data in SETTINGS),
+        *((name, data) for name, (_, data, _) in VARIANTS.items()),
+    ],
+    ids="-".join,
+)
+def make_game(request: pytest.FixtureRequest) -> Callable[..., Game]:
+    """Return a factory of equal games; `speed` multiplies the paper's learning rates.
 
-
-@pytest.fixture(params=list(SETTINGS))
-def setting(request: pytest.FixtureRequest) -> Setting:
-    """Return each kind of data."""
-    return SETTINGS[str(request.param)]
-
-
-@pytest.fixture
-def make_game(name: str, setting: Setting) -> Callable[..., Game]:
-    """Return a factory of equal games; `speed` multiplies the paper's learning rates."""
-    assert name in SMALL, f"give {name} its small options in tests/laws/conftest.py"
+    Each method meets each kind of data, a variant one of them.
+    """
+    assert SMALL.keys() >= METHODS.keys(), "give it its small options in tests/laws/conftest.py"
+    name, data = request.param
+    method, _, options = VARIANTS.get(name) or (name, data, SMALL[name])
+    setting = SETTINGS[data]
 
     def make(*, speed: float = 1.0) -> Game:
         torch.manual_seed(0)
-        return Game(METHODS[name](setting, **SMALL[name]), setting, speed=speed)
+        built = METHODS[method](setting, **options)
+        if built.needs_features:
+            built.feature_extractor = features
+        return Game(built, setting, speed=speed)
 
     return make
 

@@ -123,3 +123,60 @@ def test_losses_are_float32_and_finite_for_extreme_bf16_logits(kind: Adversarial
         assert loss.dtype == torch.float32
         assert loss.isfinite()
         assert torch.autograd.grad(loss, logits)[0].isfinite().all()
+
+
+@pytest.mark.parametrize(
+    ("kind", "of_label"),
+    [
+        ("least_squares", lambda x, t: (x - t) ** 2),
+        ("bce", lambda x, t: -t * x + math.log1p(math.exp(x))),
+    ],
+)
+@pytest.mark.parametrize(("real", "fake"), [(0.5, -0.4), (-2.0, 3.0)])
+def test_smoothed_labels_cover_their_ranges(
+    kind: Adversarial, of_label: Callable[[float, float], float], real: float, fake: float
+) -> None:
+    """The mean over many labels is the integral over the ranges; no label lies beyond them."""
+    torch.manual_seed(0)
+    many = torch.ones(200_000)
+    loss = discriminator_loss(kind, real * many, fake * many, smooth_labels=True)
+    expected = 0.5 * sum(
+        sum(of_label(logit, low + (high - low) * (i + 0.5) / 100) for i in range(100)) / 100
+        for logit, low, high in ((real, 0.7, 1.2), (fake, 0.0, 0.3))
+    )
+    assert loss.item() == pytest.approx(expected, rel=3e-3)
+
+
+def test_smoothed_labels_are_drawn_for_each_logit_and_call_and_stay_in_their_ranges() -> None:
+    """With least squares the gradient is logit minus label: the labels can be read off it."""
+    torch.manual_seed(1)
+    real, fake = (torch.zeros(1000, requires_grad=True) for _ in range(2))
+    drawn = []
+    for _ in range(2):
+        loss = discriminator_loss("least_squares", real, fake, smooth_labels=True)
+        gradients = torch.autograd.grad(loss, (real, fake))
+        drawn.append([-1000 * gradient for gradient in gradients])
+    of_real, of_fake = drawn[0]
+    assert 0.7 <= of_real.min() < 0.72
+    assert 1.18 < of_real.max() <= 1.2001
+    assert 0.0 <= of_fake.min() < 0.02
+    assert 0.28 < of_fake.max() <= 0.3001
+    assert len(of_real.unique()) > 900
+    assert not torch.equal(of_real, drawn[1][0])
+
+
+def test_smoothed_labels_come_from_the_global_generator() -> None:
+    logits = torch.randn(50)
+    results = []
+    for _ in range(2):
+        torch.manual_seed(5)
+        results.append(discriminator_loss("bce", logits, logits, smooth_labels=True))
+    assert torch.equal(*results)
+    state = torch.get_rng_state()
+    discriminator_loss("bce", logits, logits)
+    assert torch.equal(torch.get_rng_state(), state)
+
+
+def test_the_hinge_loss_has_no_labels_to_smooth() -> None:
+    with pytest.raises(ValueError, match="hinge"):
+        discriminator_loss("hinge", torch.zeros(2), torch.zeros(2), smooth_labels=True)

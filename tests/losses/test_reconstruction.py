@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from hypothesis import given
 from hypothesis import strategies as st
 
-from medgen.losses import l1_loss
+from medgen.losses import l1_loss, l2_loss
 
 SHAPE = (2, 3, 4, 5, 6)
 
@@ -78,3 +78,32 @@ def test_it_is_computed_in_float32() -> None:
     loss = l1_loss(prediction.bfloat16(), target, mask)
     assert loss.dtype == torch.float32
     torch.testing.assert_close(loss, l1_loss(prediction.bfloat16().float(), target, mask))
+
+
+def test_the_squared_error_is_numpys_with_and_without_a_mask() -> None:
+    prediction, target, mask = images(3)
+    torch.testing.assert_close(l2_loss(prediction, target), F.mse_loss(prediction, target))
+    inside = np.broadcast_to(mask.numpy() > 0, SHAPE)
+    expected = np.square(prediction.numpy() - target.numpy())[inside].mean(dtype=np.float64)
+    assert l2_loss(prediction, target, mask).item() == pytest.approx(expected, rel=1e-5)
+
+
+def test_the_papers_sum_is_half_the_voxels_times_the_mean() -> None:
+    prediction, target, _ = images(4)
+    papers = (prediction - target).square().sum() / (2 * len(prediction))
+    voxels = prediction[0].numel()
+    torch.testing.assert_close(papers, l2_loss(prediction, target) * voxels / 2)
+
+
+def test_the_squared_error_is_blind_outside_and_quiet_without_a_mask() -> None:
+    prediction, target, mask = images(5)
+    wild = torch.where(mask > 0, target, 1e3)
+    prediction.requires_grad_()
+    loss = l2_loss(prediction, wild, mask)
+    torch.testing.assert_close(loss, l2_loss(prediction, target, mask))
+    (gradient,) = torch.autograd.grad(loss, prediction)
+    assert (gradient[mask.expand(SHAPE) == 0] == 0).all()
+    nothing = l2_loss(prediction, target, torch.zeros_like(mask))
+    assert nothing == 0
+    assert not torch.autograd.grad(nothing, prediction)[0].any()
+    assert l2_loss(prediction.bfloat16(), target, mask).dtype == torch.float32

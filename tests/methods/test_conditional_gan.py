@@ -95,6 +95,105 @@ def test_two_steps_equal_the_papers_written_out() -> None:
         torch.testing.assert_close(left, right, rtol=1e-3, atol=1e-5)
 
 
+def step_without_added_terms(
+    method: ConditionalGAN, batch: dict[str, Tensor], minimize: Descent
+) -> None:
+    """Make the step as it was before terms could be added: what `make demo` was measured with."""
+    source, target, mask = batch["source"], batch["target"], batch["mask"]
+
+    def judge(images: Tensor) -> Tensor:
+        times = len(images) // len(source)
+        images = torch.where(mask.repeat(times, 1, 1, 1, 1) > 0.5, images, -1.0)
+        logits: Tensor = method.discriminator(source.repeat(times, 1, 1, 1, 1), images)
+        return logits
+
+    fake = method.generator(source)
+    real_logits, fake_logits = judge(torch.cat([target, fake.detach()])).chunk(2)
+    halves = (real_logits - 1.0).square().mean() + fake_logits.square().mean()
+    minimize("discriminator", 0.5 * halves)
+    adversarial = (judge(fake) - 1.0).square().mean()
+    weight = mask.expand_as(fake)
+    l1 = ((fake - target).abs() * weight).sum() / weight.sum().clamp(min=1.0)
+    minimize("generator", adversarial + 100.0 * l1)
+
+
+def test_without_added_terms_nothing_changed_not_even_a_bit() -> None:
+    ours, theirs = build(), build()
+    for seed in range(2):
+        losses = ours.train_step(random_batch(seed), Descent(ours, rate=1e-3), CLOCK)
+        step_without_added_terms(theirs, random_batch(seed), Descent(theirs, rate=1e-3))
+        assert list(losses) == ["discriminator", "adversarial", "l1"]
+    assert all(
+        torch.equal(a, b) for a, b in zip(ours.parameters(), theirs.parameters(), strict=True)
+    )
+
+
+MEDGAN = {"lambda_perceptual": 20.0, "lambda_style": 500.0}
+
+
+def test_medgans_terms_compare_the_moved_discriminators_layers() -> None:
+    method, batch = build(mask_loss=False, **MEDGAN), random_batch()
+    with torch.no_grad():
+        fake = method.generator(batch["source"])
+    minimize = Descent(method)
+    moved: list[dict[str, Tensor]] = []
+
+    def watch(player: str, loss: Tensor) -> None:
+        minimize(player, loss)
+        moved.append({n: t.clone() for n, t in method.discriminator.state_dict().items()})
+
+    losses = method.train_step(batch, watch, CLOCK)
+    method.discriminator.load_state_dict(moved[0])
+    with torch.no_grad():
+        seen, real = (
+            method.discriminator.features(batch["source"], image)
+            for image in (fake, batch["target"])
+        )
+    assert len(seen) >= 2
+    assert seen[0].shape[1] == 4
+    perceptual = (fake - batch["target"]).abs().mean() + sum(
+        (one - other).abs().mean() for one, other in zip(seen, real, strict=True)
+    )
+    torch.testing.assert_close(losses["perceptual"].detach(), perceptual, rtol=1e-4, atol=0)
+    style = torch.zeros(())
+    for one, other in zip(seen, real, strict=True):
+        channels = one.shape[1]
+        grams = [
+            torch.einsum("bmxyz,bnxyz->bmn", maps, maps) / (channels * maps[0, 0].numel())
+            for maps in (one, other)
+        ]
+        distance = (grams[0] - grams[1]).square().sum(dim=(1, 2)).mean()
+        style = style + distance / (4 * channels**2)
+    assert style > 0
+    torch.testing.assert_close(losses["style"].detach(), style, rtol=1e-3, atol=0)
+    total = losses["adversarial"] + 100.0 * losses["l1"] + 20.0 * perceptual + 500.0 * style
+    assert minimize.log[1][1] == pytest.approx(total.item(), rel=1e-5)
+
+
+@pytest.mark.parametrize("name", ["perceptual", "style"])
+def test_medgans_terms_can_be_had_alone_and_steer_the_generator(name: str) -> None:
+    method, plain = build(**{f"lambda_{name}": 10.0}), build()
+    losses = method.train_step(random_batch(), Descent(method), CLOCK)
+    plain.train_step(random_batch(), Descent(plain), CLOCK)
+    assert list(losses) == ["discriminator", "adversarial", "l1", name]
+    same = [torch.equal(*p) for p in zip(method.parameters(), plain.parameters(), strict=True)]
+    players = [n.split(".")[0] for n, _ in method.named_parameters()]
+    assert same == [player == "discriminator" for player in players]
+
+
+def test_terms_without_a_weight_cost_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    def never(*_: Any) -> Any:
+        raise AssertionError("computed in vain")
+
+    method = build(lambda_l1=0.0)
+    method.feature_extractor = never
+    monkeypatch.setattr(method.discriminator, "features", never)
+    monkeypatch.setattr("medgen.methods.conditional_gan.l1_loss", never)
+    monkeypatch.setattr("medgen.methods.paired.ssim_loss", never)
+    losses = method.train_step(random_batch(), Descent(method), CLOCK)
+    assert list(losses) == ["discriminator", "adversarial"]
+
+
 def test_the_discriminator_moves_first() -> None:
     method = build()
     minimize = Descent(method)
@@ -178,6 +277,8 @@ def test_the_nets_decide_the_sizes() -> None:
         ("discriminator", {"layers": 2}, {"layers": 0}),
         ("adversarial", "hinge", "wasserstein"),
         ("lambda_l1", 10, -1),
+        ("lambda_style", 1e-4, -1),
+        ("lambda_features", 1, "much"),
         ("mask_loss", False, "perhaps"),
     ],
 )

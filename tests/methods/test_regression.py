@@ -40,6 +40,20 @@ def test_its_one_move_lowers_the_masked_error(batch: dict[str, Tensor]) -> None:
     assert losses["l1"].item() == pytest.approx(expected, rel=1e-5)
 
 
+def test_without_added_terms_nothing_changed_not_even_a_bit(batch: dict[str, Tensor]) -> None:
+    """The step as it was before terms could be added, written out."""
+    ours, theirs = build(), build()
+    losses = ours.train_step(batch, lambda player, loss: loss.backward(), CLOCK)
+    assert list(losses) == ["l1"]
+    difference = (theirs.generator(batch["source"]) - batch["target"]).abs()
+    weight = batch["mask"].expand_as(difference)
+    ((difference * weight).sum() / weight.sum().clamp(min=1.0)).backward()
+    for mine, other in zip(ours.parameters(), theirs.parameters(), strict=True):
+        assert mine.grad is not None
+        assert other.grad is not None
+        assert torch.equal(mine.grad, other.grad)
+
+
 def test_without_the_mask_the_whole_patch_counts(batch: dict[str, Tensor]) -> None:
     method = build(mask_loss=False)
     assert method.reads == (frozenset({"source", "target"}),)

@@ -11,7 +11,8 @@ from torch import Tensor
 from medgen.losses import cross_entropy_loss, dice_loss
 from medgen.method import Clock, Setting
 from medgen.methods import Segmenter
-from medgen.networks import UNetOptions
+from medgen.networks import ResidualEncoderUNetOptions, UNetOptions
+from medgen.problems import ConfigurationError
 
 CLOCK = Clock(0, "", 0.0, 0.0)
 NETWORK = UNetOptions(channels=(4, 8, 16), features=4, residual_units=1)
@@ -20,7 +21,7 @@ SETTING = Setting(2, 1, "linear", classes=3)
 
 def build(setting: Setting = SETTING, **options: Any) -> Segmenter:
     torch.manual_seed(0)
-    return Segmenter(setting, network=NETWORK, **options)
+    return Segmenter(setting, **{"network": NETWORK, **options})
 
 
 @pytest.fixture
@@ -90,3 +91,25 @@ def test_it_has_two_classes_at_least() -> None:
 def test_features_come_from_full_resolution_downwards(batch: dict[str, Tensor]) -> None:
     features = build().features(batch["source"])
     assert [tuple(f.shape[1:]) for f in features] == [(4, 12, 12, 12), (4, 6, 6, 6)]
+
+
+@pytest.mark.parametrize("deep_supervision", [False, True])
+def test_it_takes_any_network_with_a_decoder(
+    batch: dict[str, Tensor], deep_supervision: bool
+) -> None:
+    network = ResidualEncoderUNetOptions(channels=(3, 4, 6), blocks=(1, 1, 1))
+    method = build(network=network, deep_supervision=deep_supervision)
+    assert len(moves_of(method, batch)) == 1
+    assert [f.shape[1] for f in method.features(batch["source"])] == [3, 4]
+    assert [head.convolution.in_channels for head in method.segmenter.heads] == (
+        [4] if deep_supervision else []
+    )
+    assert method.infer(batch["source"]).shape == (2, 3, 12, 12, 12)
+
+
+def test_classes_are_not_added_to_a_source() -> None:
+    """Three channels and three classes, so that the network itself would see no mistake."""
+    network = NETWORK.model_copy(update={"long_residual": True})
+    with pytest.raises(ConfigurationError, match="a segmenter answers with classes") as caught:
+        build(Setting(3, 1, "linear", classes=3), network=network)
+    assert caught.value.problems[0].code == "E_LONG_RESIDUAL"

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 import torch
 
-from medgen.networks import PatchDiscriminatorOptions, UNetOptions, check_size
+from medgen.networks import PatchDiscriminatorOptions, UNetOptions, check_size, trim
 from medgen.problems import ConfigurationError
 
 
@@ -41,6 +41,23 @@ def test_discriminator_gradients_in_bf16(
     net = options.build(source_channels=1, target_channels=1)
     image = torch.randn(2, 1, *((logits + 2) * 2**layers,) * 3)
     assert_gradients_are_finite(net, (image, image), poison)
+
+
+@pytest.mark.parametrize("layers", [1, 2])
+@pytest.mark.parametrize("voxels", [0, 1, 2, 4])
+def test_gradients_of_a_discriminator_padded_by_two_in_bf16(
+    layers: int, voxels: int, poison: Callable[[], None]
+) -> None:
+    options = PatchDiscriminatorOptions(channels=8, layers=layers, norm="batch", padding=2)
+    net = options.build(source_channels=1, target_channels=1)
+    image = torch.randn(2, 1, *(options.minimum_patch + voxels,) * 3)
+    assert_gradients_are_finite(net, (image, image), poison)
+
+
+def test_trimming_takes_as_much_from_every_side() -> None:
+    image = torch.arange(2 * 6 * 7 * 8).reshape(1, 2, 6, 7, 8)
+    assert torch.equal(trim(image, 2), image[:, :, 2:4, 2:5, 2:6])
+    assert trim(image, 0) is image
 
 
 def test_a_size_is_refused_with_both_numbers() -> None:

@@ -21,6 +21,21 @@ def heads() -> list[TissueMap]:
     return made
 
 
+def test_hot_spots_are_a_region_over_the_tissues():
+    """Of a small grid around each spot: a ball of the spot's size, a little shrunk by the pose."""
+    persons = [draw_head(Streams(0, index), Lesions()) for index in range(3)]
+    for head, spot in [(person, spot) for person in persons for spot in person.spots]:
+        affine = np.diag([1.5, 1.5, 1.5, 1.0])
+        affine[:3, 3] = head.pose.world(spot.centre_mm) - 1.5 * 9.5
+        around = head.on((20, 20, 20), affine)
+        hot = around.region_labels() == 4
+        np.testing.assert_array_equal(hot, around.hot_share >= 0.5)
+        rest = around.brain_labels()[~hot]
+        np.testing.assert_array_equal(around.region_labels()[~hot], rest)
+        ball = 4 / 3 * np.pi * spot.radius_mm**3 / 1.5**3
+        assert 0.6 < hot.sum() / ball < 1.15
+
+
 def test_fractions_fill_every_voxel(heads):
     for head in heads:
         assert head.fractions.min() >= -1e-5

@@ -8,7 +8,7 @@ from medgen.phantom import CaseSettings, simulate
 from medgen.phantom.geometry import draw_placement
 from medgen.phantom.randomness import Streams
 
-COLUMNS = {"t1", "t2", "pd", "flair", "ct", "pet_low", "pet_full", "body", "tissue"}
+COLUMNS = {"t1", "t2", "pd", "flair", "ct", "pet_low", "pet_full", "body", "tissue", "regions"}
 
 
 def _hashes(case):
@@ -50,6 +50,14 @@ def test_tissue_labels_are_what_fills_most_of_a_voxel(make):
     assert not tissue.data[~(case.volumes["body"].data > 0)].any()
     csf, grey, white = (float(t1[tissue.data == label].mean()) for label in (1, 2, 3))
     assert csf < grey < white, "as T1 shows them"
+
+
+def test_regions_are_the_tissues_and_hot_spots_over_them(make):
+    case = make()
+    regions, tissue = case.volumes["regions"], case.volumes["tissue"].data
+    assert (regions.unit, regions.data.dtype) == ("label", np.uint8)
+    np.testing.assert_array_equal(regions.data[regions.data != 4], tissue[regions.data != 4])
+    assert 4 in make(size=(24, 28, 24)).volumes["regions"].data, "though no voxel is half full"
 
 
 def test_the_truth_is_json_and_records_what_images_hide(make):

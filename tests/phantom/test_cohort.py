@@ -9,7 +9,8 @@ from medgen.problems import ConfigurationError
 from medgen.volumes import open_volume
 
 SMALL = CaseSettings(size=(24, 28, 24))
-COLUMNS = ["mr", "t1", "t2", "pd", "flair", "ct", "body", "tissue", "pet_low", "pet_full"]
+MASKS = ["body", "tissue", "regions"]
+COLUMNS = ["mr", "t1", "t2", "pd", "flair", "ct", *MASKS, "pet_low", "pet_full"]
 
 
 @pytest.fixture(scope="module")
@@ -26,6 +27,14 @@ def test_the_table_is_one_that_medgen_reads(cohort):
     assert {row.site for row in table.rows} == {"one"}
 
 
+def test_the_dose_is_a_word_of_the_table(tmp_path):
+    settings = CaseSettings(size=SMALL.size, dose_fraction=0.05)
+    table = read_table(
+        write_cohort(CohortSettings(persons=1, case=settings), tmp_path), columns=COLUMNS
+    )
+    assert [row.word("dose_fraction") for row in table.rows] == ["0.05"]
+
+
 def test_mr_is_the_t1_itself(cohort):
     with cohort.open() as stream:
         rows = list(csv.DictReader(stream))
@@ -34,7 +43,7 @@ def test_mr_is_the_t1_itself(cohort):
 
 def test_volumes_come_back_with_their_types(cohort):
     folder = cohort.parent / "head-000"
-    kinds = {"t1": "int16", "ct": "int16", "body": "uint8", "tissue": "uint8", "pet_low": "float32"}
+    kinds = {"t1": "int16", "ct": "int16", "pet_low": "float32", **dict.fromkeys(MASKS, "uint8")}
     for column, kind in kinds.items():
         assert open_volume(folder / f"{column}.nii.gz").data.dtype == np.dtype(kind)
     assert open_volume(folder / "pet_low.nii.gz").data.min() < 0

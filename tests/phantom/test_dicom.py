@@ -93,7 +93,7 @@ def test_masks_stay_nifti_and_the_table_names_folders(cohort):
         "pet_low": "head-000/pet_low",
     }
     found = {path.name for path in (cohort / "head-000").iterdir()}
-    assert found == {*SERIES, "body.nii.gz", "tissue.nii.gz", "truth.json"}
+    assert found == {*SERIES, "body.nii.gz", "tissue.nii.gz", "regions.nii.gz", "truth.json"}
     assert len(list((cohort / "head-000" / "ct").iterdir())) == SIZE[2]
 
 

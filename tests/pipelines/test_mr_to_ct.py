@@ -1,6 +1,7 @@
 """The pipeline as a program: what it refuses at once, and the whole road on tiny heads."""
 
 import csv
+import json
 import os
 import subprocess
 import sys
@@ -46,7 +47,7 @@ def test_help_shows_how_to_call_it() -> None:
     ended = run("--help")
     assert ended.returncode == 0, ended.stderr
     assert "python pipelines/mr_to_ct.py --output demo" in ended.stdout
-    for option in ("--data", "--config", "--set", "--device"):
+    for option in ("--data", "--config", "--method", "--features", "--set", "--device"):
         assert option in ended.stdout
 
 
@@ -56,6 +57,41 @@ def test_a_wrong_key_is_refused_before_anything_is_made(tmp_path: Path) -> None:
     assert "E_CONFIG_KEY" in ended.stderr
     assert "train.steps" in ended.stderr or "'steps'" in ended.stderr
     assert not (tmp_path / "demo").exists()
+
+
+def test_a_method_without_a_block_for_its_name_is_refused(tmp_path: Path) -> None:
+    ended = run("--output", tmp_path / "demo", "--data", tmp_path, "--method", "cycle_of_gans")
+    assert ended.returncode == 2
+    assert "cycle_of_gans" in ended.stderr
+    assert "context_aware_gan" in ended.stderr
+    assert not (tmp_path / "demo" / "runs").exists()
+
+
+@pytest.mark.slow
+def test_variants_are_a_matter_of_options(tmp_path: Path) -> None:
+    size = CaseSettings(size=(32, 36, 32))
+    table = write_cohort(CohortSettings(persons=6, case=size), tmp_path / "cases")
+    block = {
+        "generator": {"name": "context_fcn", "channels": 2},
+        "discriminator": {"name": "context_discriminator", "channels": 2, "hidden": [8]},
+    }
+    settings = {
+        **{key: value for key, value in TINY.items() if not key.startswith("methods.")},
+        "methods.context_aware_gan": json.dumps(block),
+        "chain": "{stages: 2, folds: 2, feed: append}",
+    }
+    sets = [part for key, value in settings.items() for part in ("--set", f"{key}={value}")]
+    output = tmp_path / "out"
+    command = ["--output", output, "--data", table, "--device", "cpu", *sets]
+    ended = run(*command, "--method", "context_aware_gan")
+    assert ended.returncode == 0, ended.stderr
+    assert "context_aware_gan" in ended.stdout
+    assert "regression" not in ended.stdout
+    # Alone it is compared with the better of the answers that need no learning.
+    compared = json.loads((output / "reports" / "paired" / "comparison.json").read_text())
+    assert compared["cases"] == 2
+    folder = output / "runs" / "context_aware_gan" / "model"
+    assert (folder / "upstream" / "model" / "weights.safetensors").is_file()
 
 
 @pytest.mark.slow

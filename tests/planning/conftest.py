@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib
+import math
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -10,7 +12,12 @@ import numpy as np
 import pytest
 
 from medgen.config import Config, parse_config
+from medgen.networks import ResidualEncoderUNetOptions
+from medgen.planning import Footprint
+from medgen.planning import search as search_module
 from medgen.planning.facts import CaseFacts, ColumnFacts, Survey
+from medgen.planning.footprint import Sizes
+from medgen.planning.generators import generators_of
 from medgen.volumes import Grid, Volume, write_volume
 
 MR = ColumnFacts(
@@ -135,3 +142,26 @@ def config() -> Callable[..., Config]:
 def sound() -> Mapping[str, ColumnFacts]:
     """Return the facts of a sound MR and a sound CT."""
     return {"mr": MR, "ct": CT}
+
+
+@pytest.fixture
+def by_formula(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Stand in for what is found on fake tensors: weights by depth, and a share by voxel."""
+
+    def footprint(config: Config, *, device_type: str, precision: str) -> Footprint:
+        voxels = math.prod(config.train.patch) * config.train.batch_size
+        (generator,) = generators_of(config).values()
+        if isinstance(generator, ResidualEncoderUNetOptions):
+            weights = 4 * 10**6 * int(1.6 ** len(generator.channels))
+            return Footprint(2 * weights + 1500 * voxels, weights, 2.4e6 * voxels)
+        return Footprint(40 * 10**6 + 370 * voxels, 19 * 10**6, 0.14e6 * voxels)
+
+    def sizes_of(config: Config) -> Sizes:
+        (generator,) = generators_of(config).values()
+        return Sizes(generator.divisor, generator.minimum_patch, None)
+
+    monkeypatch.setattr(search_module, "footprint", footprint)
+    monkeypatch.setattr(search_module, "sizes_of", sizes_of)
+    # The package's attribute of this name is the function.
+    planning = importlib.import_module("medgen.planning.plan")
+    monkeypatch.setattr(planning, "_given_flops", lambda config, limits: None)

@@ -136,3 +136,43 @@ def test_block_layouts(indent: int, steps: int, after: str, blank: bool, order: 
     )
     assert result.count("# said") == text.count("# said")
     assert "# mine" in result
+
+
+BLOCK = """\
+roles: {source: [mr], target: [ct]}
+intensity:
+  mr: {scale: percentile}
+  ct: {scale: window, low: -1024, high: 3000, unit: HU}
+methods:
+  regression:
+    generator:   # of the answer
+      name: unet
+      # why so few
+      channels:
+      - 4
+      - 8
+    # below
+    mask_loss: false
+method: regression
+"""
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        BLOCK,
+        MINIMAL,
+        MINIMAL + "methods: {regression: {generator: {name: unet, dropout: 0.5}, x: 1}}\n",
+        MINIMAL + "methods:\n  regression:\n    generator: {name: unet,\n      dropout: 0.5}\n",
+        MINIMAL + "methods:\n  regression: {generator: {channels: [4, 8]}}   # said\n",
+    ],
+)
+def test_a_network_is_exchanged_as_a_whole(text: str) -> None:
+    block = {"name": "residual_encoder_unet", "channels": [4, 8], "blocks": [1, 1]}
+    change = Change(("methods", "regression", "generator"), block, "it fits")
+    result = edited(text, [change], command=COMMAND, summary=[])
+    assert read(result) == parse_config(set_values(load_plain(text), [change])).as_json()
+    assert "generator: {name: residual_encoder_unet, channels: [4, 8], blocks: [1, 1]}" in result
+    assert "dropout" not in result
+    comments = ("# of the answer", "# why so few", "# below", "# said", "# mine")
+    assert all((comment in text) == (comment in result) for comment in comments)

@@ -8,17 +8,23 @@ from typing import Any, ClassVar
 import pytest
 import torch
 
-from medgen.config import Config
+from medgen.config import Chain, Config
 from medgen.methods import METHODS, Regression
 from medgen.planning import Footprint, footprint
 from medgen.planning.footprint import sizes_of
 from medgen.problems import ConfigurationError
 
 UNET = {"name": "unet", "channels": [4, 8, 16], "features": 4}
-SMALL = {
+JUDGE = {"name": "patch_discriminator", "channels": 4, "layers": 1}
+SMALL: dict[str, dict[str, Any]] = {
+    "context_aware_gan": {"generator": {"name": "context_fcn", "channels": 2}},
+    "ea_gan": {
+        "generator": {"name": "pix2pix_unet", "channels": 4, "levels": 3},
+        "discriminator": JUDGE,
+    },
     "conditional_gan": {
         "generator": UNET,
-        "discriminator": {"name": "patch_discriminator", "channels": 4, "layers": 1},
+        "discriminator": JUDGE,
     },
     "regression": {"generator": UNET},
     "segmenter": {"network": UNET},
@@ -73,6 +79,32 @@ def test_the_arithmetic_is_that_of_a_known_layer(config: Callable[..., Config]) 
     wide = wide.model_copy(update={"methods": block})
     more = found(wide).flops - found(small(config, "regression")).flops
     assert more == pytest.approx(3 * 2 * 24**3 * 4 * 26, rel=1e-6)
+
+
+def test_the_context_around_a_patch_is_counted(config: Callable[..., Config]) -> None:
+    """Nine convolutions, of which the first four answer with eight voxels more along each axis."""
+    block = {"regression": {"generator": {"name": "context_fcn", "channels": 2}}}
+    one = found(
+        small(config, "regression", patch=[16, 20, 24]).model_copy(update={"methods": block})
+    )
+    wide, narrow = 24 * 28 * 32, 16 * 20 * 24
+    first = 9**3 * 1 * 2 * wide
+    others = 3 * 27 * 2 * 2 * wide + 9**3 * 2 * 4 * narrow
+    others += (2 * 27 * 4 * 4 + 27 * 4 * 2 + 27 * 2 * 1) * narrow
+    # Forward, for the weights and for what goes in, which nobody asks of the first.
+    assert one.flops == pytest.approx(2 * (2 * first + 3 * others), rel=1e-6)
+    assert one.margin == 8
+    assert found(small(config, "regression")).margin == 0
+
+
+def test_what_a_chain_feeds_is_counted(config: Callable[..., Config]) -> None:
+    """The last stage has one source channel more, which its first convolutions read."""
+    settings = small(config, "regression")
+    chained = settings.model_copy(update={"chain": Chain(stages=2, feed="append")})
+    once = settings.model_copy(update={"chain": Chain(stages=1, feed="append")})
+    assert found(chained).weight_bytes > found(settings).weight_bytes
+    assert found(chained).flops > found(settings).flops
+    assert found(once) == found(settings)
 
 
 def test_nothing_is_computed_and_no_randomness_is_used(config: Callable[..., Config]) -> None:

@@ -9,6 +9,7 @@ from medgen.config import Config, read_config
 from medgen.methods import METHODS
 from medgen.planning import Budget, Plan, budget_of, plan
 from medgen.planning.editing import MARK
+from medgen.planning.generators import generators_of
 from medgen.planning.search import VOXELS_A_STEP
 from medgen.problems import ConfigurationError, Exit
 from medgen.runs import assemble
@@ -30,15 +31,33 @@ train:
 """
 
 
-def made(table: Path, folder: Path, method: str = "regression", **changes: Any) -> Plan:
+KEYS = {
+    "context_aware_gan": (),
+    "ea_gan": ("channels", "levels"),
+    "conditional_gan": ("channels", "features"),
+    "regression": ("channels", "features"),
+    "segmenter": ("channels", "features"),
+}
+"""What a plan decides of each method's own network."""
+
+
+def made(
+    table: Path,
+    folder: Path,
+    method: str = "regression",
+    *,
+    keep_network: bool = False,
+    more: str = "",
+    **changes: Any,
+) -> Plan:
     given = folder / "old.yaml"
-    given.write_text(TEXT.replace("METHOD", method), encoding="utf-8")
+    given.write_text(TEXT.replace("METHOD", method) + more, encoding="utf-8")
 
     def budget(config: Config) -> Budget:
         settings = {"memory_gb": 8.0, "device": "cpu", **changes}
         return budget_of(precision=config.train.precision, **settings)
 
-    return plan(given, table, budget, name="new.yaml")
+    return plan(given, table, budget, name="new.yaml", keep_network=keep_network)
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -60,7 +79,8 @@ def test_the_plan_is_a_configuration_that_assembles(
     assert lines[1].startswith(f"{MARK}for 3 training cases, a processor (no GPU)")
     for comment in ("# the middle", "# mine", "# few"):
         assert comment in found.text
-    for key in ("spacing_mm", "channels", "patch", "batch_size", "window", "overlap_voxels"):
+    always = ("spacing_mm", "patch", "batch_size", "window", "overlap_voxels")
+    for key in (*always, *KEYS[method]):
         (line,) = (k for k, text in enumerate(lines) if f"{key}:" in text and MARK not in text)
         assert lines[line - 1].lstrip().startswith(MARK), key
 
@@ -126,3 +146,78 @@ def test_a_file_without_a_command_gets_one(
     found = plan(given, make_cohort(), budget, name="new.yaml")
     first = "# medgen train new.yaml --data cases.csv --run runs/new"
     assert found.text.split("\n")[0] == first
+
+
+def names(found: Plan) -> set[str]:
+    generators = generators_of(found.choice.config)
+    return {generator.name for generator in generators.values()}
+
+
+GENERATORS = {
+    "none": "",
+    "in one line": "    generator: {name: unet, head_kernel: 3, dropout: 0.1}   # stays\n",
+    "in lines": (
+        "    generator:   # stays\n      name: unet\n      # stays too\n      head_kernel: 3\n"
+        "      channels: [8, 16]  # goes\n      dropout: 0.1\n"
+    ),
+}
+
+
+@pytest.mark.usefixtures("by_formula")
+@pytest.mark.parametrize("layout", GENERATORS)
+def test_a_gpu_with_memory_gets_the_stronger_network(
+    layout: str, make_cohort: Callable[..., Path], tmp_path: Path
+) -> None:
+    """However the given network is written; and planning again keeps what was proposed."""
+    block = GENERATORS[layout]
+    more = f"methods:\n  regression:\n    mask_loss: false   # kept\n{block}" if block else ""
+    found = made(make_cohort(), tmp_path, more=more, device="cuda", memory_gb=24.0)
+    path = tmp_path / "new.yaml"
+    path.write_text(found.text, encoding="utf-8")
+    config = read_config(path)
+    assemble(config)
+    assert config == found.choice.config
+    assert names(found) == {"residual_encoder_unet"}
+    (line,) = (line for line in found.text.split("\n") if "name: residual_encoder_unet" in line)
+    assert "channels: [32, 64" in line
+    assert "blocks: [1, 3" in line
+    assert " dropout" not in line
+    reason = " ".join(text.split(MARK)[-1] for text in found.text.split("\n") if MARK in text)
+    assert "a stronger network than 'unet'" in reason
+    assert "--keep-network" in reason
+    if block:
+        assert config.methods["regression"]["mask_loss"] is False
+        assert "head_kernel. " in reason
+        for comment in ("# few", "# kept", "# stays", "# stays too")[: 3 + (layout == "in lines")]:
+            assert comment in found.text
+        assert "# goes" not in found.text
+
+
+@pytest.mark.usefixtures("by_formula")
+@pytest.mark.parametrize("more", ["", "methods: {regression: {generator: {name: unet}}}\n"])
+def test_a_user_may_keep_the_network(
+    more: str, make_cohort: Callable[..., Path], tmp_path: Path
+) -> None:
+    changes = {"device": "cuda", "memory_gb": 24.0}
+    found = made(make_cohort(), tmp_path, keep_network=True, more=more, **changes)
+    assert names(found) == {"unet"}
+    assert "stronger" not in found.text
+
+
+@pytest.mark.usefixtures("by_formula")
+@pytest.mark.parametrize("name", ["residual_encoder_unet", "pix2pix_unet", "context_fcn"])
+def test_a_network_that_is_named_stays(
+    name: str, make_cohort: Callable[..., Path], tmp_path: Path
+) -> None:
+    more = f"methods: {{regression: {{generator: {{name: {name}}}}}}}\n"
+    found = made(make_cohort(), tmp_path, more=more, device="cuda", memory_gb=24.0)
+    assert names(found) == {name}
+    assert "stronger" not in found.text
+    assemble(found.choice.config)
+
+
+@pytest.mark.usefixtures("by_formula")
+def test_what_will_be_lent_is_a_doubt(make_cohort: Callable[..., Path], tmp_path: Path) -> None:
+    more = "methods: {regression: {lambda_features: 1}}\n"
+    found = made(make_cohort(), tmp_path, more=more)
+    assert "W_PLAN_FEATURES" in {doubt.code for doubt in found.doubts}

@@ -5,36 +5,17 @@ from typing import Any
 import pytest
 
 from medgen.methods import METHODS
-from medgen.planning import Footprint
-from medgen.planning import search as module
 from medgen.planning.budget import GB, Budget
-from medgen.planning.footprint import Sizes
+from medgen.planning.generators import generators_of
 from medgen.planning.plan import choose
 from medgen.planning.search import VOXELS_A_STEP, search
 from medgen.planning.spacing import Resolved
-from medgen.planning.unets import unets_of
 from medgen.problems import ConfigurationError
 from medgen.runs import assemble
 
 
 def budget(memory_gb: float, kind: Any = "cuda") -> Budget:
     return Budget(kind, "bf16", int(memory_gb * GB), "the test")
-
-
-@pytest.fixture
-def by_formula(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Stand in for what is found on fake tensors, whose shape is known: a constant, and a share."""
-
-    def footprint(config: Any, *, device_type: str, precision: str) -> Footprint:
-        voxels = math.prod(config.train.patch) * config.train.batch_size
-        return Footprint(40 * 10**6 + 370 * voxels, 19 * 10**6, 1e6 * voxels)
-
-    def sizes_of(config: Any) -> Sizes:
-        (unet,) = unets_of(config).values()
-        return Sizes(unet.divisor, unet.minimum_patch, None)
-
-    monkeypatch.setattr(module, "footprint", footprint)
-    monkeypatch.setattr(module, "sizes_of", sizes_of)
 
 
 def voxels_of(found: Any) -> int:
@@ -65,10 +46,10 @@ def test_more_memory_never_gives_fewer_voxels(
         assert last <= voxels_of(found) <= VOXELS_A_STEP[kind]
         last = voxels_of(found)
         assert found.bytes <= 0.9 * gb * GB
-        (unet,) = unets_of(found.config).values()
+        (generator,) = generators_of(found.config).values()
         train = found.config.train
-        assert all(length % unet.divisor == 0 for length in train.patch)
-        assert min(train.patch) // unet.divisor >= 4
+        assert all(length % generator.divisor == 0 for length in train.patch)
+        assert min(train.patch) // generator.divisor >= 4
         assert train.batch_size >= 2
 
 
@@ -110,7 +91,7 @@ def test_a_small_body_gets_a_legal_patch_of_every_method(
     survey = surveyed(facts("a", extent_mm=(50.0, 74.0, 60.0)))
     found = search(settings, survey, budget(8))
     assemble(found.config)
-    assert unets_of(found.config)
+    assert generators_of(found.config)
     assert found.footprint.flops > 0
 
 
@@ -130,9 +111,9 @@ def test_a_processor_gets_half_the_width(
     survey = surveyed(*(facts(name, extent_mm=(40.0, 40.0, 40.0)) for name in "abc"))
     widths = []
     for kind in ("cpu", "cuda"):
-        (unet,) = unets_of(search(config(), survey, budget(8, kind)).config).values()
-        assert unet.features * 2 == unet.channels[0]
-        widths.append(unet.channels[0])
+        (generator,) = generators_of(search(config(), survey, budget(8, kind)).config).values()
+        assert generator.features * 2 == generator.channels[0]
+        widths.append(generator.channels[0])
     assert widths == [16, 32]
 
 

@@ -60,6 +60,7 @@ PROFILES = {
 def tiny_config(method: str = "conditional_gan", **train: Any) -> Config:
     """Return a configuration of seconds: two small levels, patches of 16 voxels."""
     unet: Mapping[str, Any] = {"name": "unet", "channels": [4, 8], "residual_units": 1}
+    judge: Mapping[str, Any] = {"name": "patch_discriminator", "channels": 4, "layers": 1}
     raw: dict[str, Any] = {
         "roles": {"source": ["mr"], "target": ["ct"], "label": ["seg"], "mask": "auto"},
         "labels": {"inside": 1, "shell": 4},
@@ -70,9 +71,24 @@ def tiny_config(method: str = "conditional_gan", **train: Any) -> Config:
         },
         "method": method,
         "methods": {
-            "conditional_gan": {
-                "generator": unet,
-                "discriminator": {"name": "patch_discriminator", "channels": 4, "layers": 1},
+            "conditional_gan": {"generator": unet, "discriminator": judge},
+            "context_aware_gan": {
+                "generator": {"name": "context_fcn", "channels": 2},
+                "discriminator": {
+                    "name": "context_discriminator",
+                    "channels": 2,
+                    "hidden": [4, 4],
+                },
+            },
+            "ea_gan": {
+                "generator": {
+                    "name": "pix2pix_unet",
+                    "channels": 4,
+                    "levels": 3,
+                    "dropout": 0.5,
+                },
+                "discriminator": {**judge, "norm": "batch", "padding": 2},
+                "smooth_labels": True,
             },
             "regression": {"generator": unet},
             "segmenter": {"network": unet},

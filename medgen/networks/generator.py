@@ -1,0 +1,154 @@
+"""What all generators share: their sizes, their margin and the long residual connection."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+
+from torch import Tensor, nn
+
+from medgen.config import Strict
+from medgen.networks.head import Activation, Head
+from medgen.networks.sizes import check_size, trim
+from medgen.problems import ConfigurationError, Problem
+
+
+class GeneratorBlock(Strict, ABC):
+    """The keys of every generator, and what a method asks of them before it builds."""
+
+    name: str
+    long_residual: bool = False
+    """Answer with the source plus what the network computes (Nie et al., TBME 2018).
+
+    For a target that looks like its source and shares a linear scale with it: full from low dose,
+    7T from 3T. The source's first channels are taken, as many as the target has.
+    """
+
+    @property
+    @abstractmethod
+    def divisor(self) -> int:
+        """Return what every axis of an answer must be a multiple of."""
+
+    @property
+    @abstractmethod
+    def minimum_patch(self) -> int:
+        """Return the shortest axis of a training patch's answer; see `sizes`."""
+
+    @property
+    def minimum_window(self) -> int:
+        """Return the shortest axis of an answer outside of training."""
+        return self.minimum_patch
+
+    @property
+    def margin(self) -> int:
+        """Return the voxels of the source that an answer lacks, on each side."""
+        return 0
+
+    @abstractmethod
+    def build(
+        self, *, source_channels: int, target_channels: int, activation: Activation
+    ) -> Generator:
+        """Return a freshly initialised generator.
+
+        Raises:
+            ConfigurationError: E_LONG_RESIDUAL, the source cannot be added to the answer.
+        """
+
+
+class Generator(nn.Module, ABC):
+    """Generate an image from an image: (B, source, X, Y, Z) -> (B, target, X, Y, Z) in float32.
+
+    The answer lacks `margin` voxels of the source on each side.
+    """
+
+    def __init__(
+        self,
+        options: GeneratorBlock,
+        *,
+        source_channels: int,
+        target_channels: int,
+        activation: Activation,
+    ) -> None:
+        super().__init__()
+        self.name = options.name
+        self.divisor = options.divisor
+        self.minimum_patch = options.minimum_patch
+        self.minimum_window = options.minimum_window
+        self.margin = options.margin
+        self.shortcut = target_channels if options.long_residual else 0
+        if options.long_residual:
+            _check_long_residual(source_channels, target_channels, activation)
+
+    def forward(self, source: Tensor) -> Tensor:
+        """Generate.
+
+        Raises:
+            ConfigurationError: E_PATCH_SIZE, an axis is too short or no multiple of the divisor.
+        """
+        self.check(source)
+        computed = self.compute(source)
+        if not self.shortcut:
+            return computed
+        return computed + trim(source[:, : self.shortcut], self.margin)
+
+    @abstractmethod
+    def compute(self, source: Tensor) -> Tensor:
+        """Return the network's own answer, fresh and in float32, to a source of a size it takes."""
+
+    def check(self, source: Tensor) -> None:
+        """Refuse a source of a size that the network cannot take.
+
+        Raises:
+            ConfigurationError: E_PATCH_SIZE, an axis is too short or no multiple of the divisor.
+        """
+        minimum = self.minimum_patch if self.training else self.minimum_window
+        answered = [length - 2 * self.margin for length in source.shape[2:]]
+        check_size(self.name, answered, minimum=minimum, divisor=self.divisor)
+
+
+class Decoder(Generator):
+    """A generator whose features can be read at every resolution of its decoder."""
+
+    head: Head
+    """Turns the finest features into the answer."""
+
+    def compute(self, source: Tensor) -> Tensor:
+        """Return the head's answer to the finest features."""
+        answer: Tensor = self.head(self.levels_of(source)[0])
+        return answer
+
+    def decode(self, source: Tensor) -> tuple[Tensor, ...]:
+        """Return the features of the decoder's levels, from full resolution down.
+
+        Their channels are the options' `decoder_channels`; the head has not been applied.
+
+        Raises:
+            ConfigurationError: E_PATCH_SIZE, an axis is too short or no multiple of the divisor.
+        """
+        self.check(source)
+        return self.levels_of(source)
+
+    @abstractmethod
+    def levels_of(self, source: Tensor) -> tuple[Tensor, ...]:
+        """Return the decoder's features for a source of a size it takes, finest first."""
+
+
+def _check_long_residual(
+    source_channels: int, target_channels: int, activation: Activation
+) -> None:
+    if activation == "tanh":
+        raise ConfigurationError(
+            Problem(
+                "E_LONG_RESIDUAL",
+                "long_residual adds the source to the answer, which a tanh would bound apart",
+                "give source and target a shared or other linear scale, or leave long_residual out",
+            )
+        )
+    if target_channels > source_channels:
+        raise ConfigurationError(
+            Problem(
+                "E_LONG_RESIDUAL",
+                f"long_residual adds the source to the answer, but the source has "
+                f"{source_channels} channels and the answer {target_channels}",
+                "leave long_residual out, or give each answered channel its source",
+            )
+        )

@@ -1,0 +1,221 @@
+"""Chains: ordinary runs in a row, each fed with the answers of the one before over whole volumes.
+
+Training cases are answered by fold models that did not see them, so that the next stage learns from
+answers as bad as those it will meet. Validation cases, and later every conversion, are answered by
+a model of all training cases. The folds of patients are the same in every stage: from the third on,
+a fold's models were fed answers that were learned from its patients, and a little leaks.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from medgen.config import Config
+from medgen.data import Row, Table
+from medgen.problems import ConfigurationError, Problem
+from medgen.runs import RunFolder, build
+from medgen.training.answering import answer_rows
+from medgen.training.data import Cohort, Report, read_cohort
+from medgen.training.loop import Progress
+from medgen.training.opening import clear, is_taken, taken
+from medgen.training.session import Outcome, Session, prepare_session, train
+from medgen.training.validation import check_profile
+from medgen.volumes import digest_of
+
+Watch = Callable[[str, int, int, Mapping[str, float], float | None], None]
+"""Called after every step with what is trained, the step, how many there are, losses and score."""
+
+
+def unwatched(
+    what: str, step: int, steps: int, losses: Mapping[str, float], best: float | None
+) -> None:
+    """Show nothing."""
+
+
+def train_table(
+    config: Config,
+    *,
+    data: Path,
+    run: Path,
+    cache: Path,
+    device: str = "auto",
+    start_from: Path | None = None,
+    features: Path | None = None,
+    resume: bool = False,
+    overwrite: bool = False,
+    report: Report = lambda what, done, total: None,
+    prepared: Callable[[str, Session], None] = lambda what, session: None,
+    progress: Watch = unwatched,
+) -> Outcome:
+    """Train on a table and leave a run folder; a chain trains its stages one after the other.
+
+    Args:
+        config: the configuration.
+        data: the table (`cases.csv`).
+        run: the folder to make, or to go on with.
+        cache: folder of preprocessed voxels, shared by all runs; never inside the run.
+        device: `auto`, `cpu`, `cuda` or `cuda:N`.
+        start_from: a run whose best weights the answering players start from; not with a chain.
+        features: the run of a segmenter, for a method whose losses compare features.
+        resume: go on from the last saved state; from the start where there is none.
+        overwrite: replace a run that is there.
+        report: called while cases are prepared.
+        prepared: called with each training's name and session before its first step.
+        progress: called after every step.
+
+    Raises:
+        ConfigurationError, Refusal, GuardStop, Interrupted: see `prepare_session` and `train`.
+    """
+    if config.fed_column is None:
+        session = prepare_session(
+            config,
+            data=data,
+            cache=cache,
+            device=device,
+            start_from=start_from,
+            features=features,
+            report=report,
+        )
+        prepared("training", session)
+        watch = _watch(progress, "training", config)
+        return train(session, run, resume=resume, overwrite=overwrite, progress=watch)
+    if start_from is not None:
+        message = "--from gives one network's weights, and a chain trains several"
+        advice = "leave --from out, or train without a chain (--set chain.stages=1)"
+        raise ConfigurationError(Problem("E_CHAIN_FROM", message, advice))
+    folder = RunFolder(run)
+    if overwrite:
+        clear(folder, chain=True)
+    elif not resume and (is_taken(folder) or folder.chain.exists()):
+        raise taken()
+    links = _Links(config, folder, cache, device, features, report, prepared, progress)
+    return links.train(data)
+
+
+@dataclass(frozen=True)
+class _Links:
+    """One chain's trainings, and what they all share."""
+
+    config: Config
+    folder: RunFolder
+    cache: Path
+    device: str
+    features: Path | None
+    report: Report
+    prepared: Callable[[str, Session], None]
+    progress: Watch
+
+    @property
+    def stages(self) -> int:
+        assert self.config.chain is not None
+        return self.config.chain.stages
+
+    def train(self, data: Path) -> Outcome:
+        """Train every stage, and return what the last one came to."""
+        method, _ = build(self.config)
+        check_profile(self.config, method)
+        cohort = read_cohort(data, self.config, reads=method.reads)
+        for stage in range(1, self.stages):
+            cohort = self._stage(stage, cohort)
+        upstream = self.folder.stage_run(self.stages - 1)
+        return self._train(
+            self.stages, cohort, self.folder.path, f"stage {self.stages} of {self.stages}", upstream
+        )
+
+    def _stage(self, stage: int, cohort: Cohort) -> Cohort:
+        """Train one earlier stage, and return the cohort with its answers as one more column."""
+        assert self.config.chain is not None
+        name = f"stage {stage} of {self.stages}"
+        upstream = self.folder.stage_run(stage - 1) if stage > 1 else None
+        everyone = self.folder.stage_run(stage)
+        self._train(stage, cohort, everyone, name, upstream)
+        rows = cohort.rows("validation")
+        folds = list(_folds(cohort, self.config.chain.folds, self.config.split.seed))
+        if len(folds) == 1:
+            rows += cohort.rows("train")
+        answers = self._answer(stage, everyone, rows, name)
+        for number, held_out in enumerate(folds if len(folds) > 1 else [], start=1):
+            of_fold = self.folder.stage_run(stage, number)
+            what = f"{name}, fold {number} of {len(folds)}"
+            self._train(stage, _without(cohort, held_out), of_fold, what, upstream)
+            left = [row for row in cohort.rows("train") if row.case in held_out]
+            answers |= self._answer(stage, of_fold, left, what)
+        fed = self.config.at_stage(stage + 1).fed_column
+        assert fed is not None
+        return _with_column(cohort, fed, answers)
+
+    def _train(
+        self, stage: int, cohort: Cohort, run: Path, what: str, upstream: Path | None
+    ) -> Outcome:
+        config = self.config.at_stage(stage)
+        session = prepare_session(
+            config,
+            data=cohort,
+            cache=self.cache,
+            device=self.device,
+            features=self.features,
+            report=self.report,
+        )
+        self.prepared(what, session)
+        watch = _watch(self.progress, what, config)
+        # An earlier stage is resumed whatever was asked for: the whole chain was asked before.
+        return train(session, run, resume=True, upstream=upstream, progress=watch)
+
+    def _answer(self, stage: int, run: Path, rows: Sequence[Row], what: str) -> dict[str, Path]:
+        return answer_rows(
+            run,
+            rows,
+            self.folder.stage_answers(stage),
+            device=self.device,
+            report=lambda done, total: self.report(f"{what}: answering cases", done, total),
+        )
+
+
+def _watch(progress: Watch, what: str, config: Config) -> Progress:
+    """Return what a training calls after every step, under its own name."""
+
+    def shown(step: int, losses: Mapping[str, float], score: float | None) -> None:
+        progress(what, step, config.train.steps, losses, score)
+
+    return shown
+
+
+def _folds(cohort: Cohort, folds: int, seed: int) -> Iterator[frozenset[str]]:
+    """Yield the training cases of each fold: whole patients, dealt by a hash of their ids.
+
+    Raises:
+        ConfigurationError: E_CHAIN_FOLDS where there are fewer patients than folds.
+    """
+    patients: dict[str, list[str]] = {}
+    for row in cohort.rows("train"):
+        patients.setdefault(row.patient.casefold(), []).append(row.case)
+    if len(patients) < max(2, folds) and folds > 1:
+        message = f"{len(patients)} training patients cannot be divided into {folds} folds"
+        raise ConfigurationError(Problem("E_CHAIN_FOLDS", message, "lower chain.folds"))
+    order = sorted(patients, key=lambda p: hashlib.sha256(f"fold\n{seed}\n{p}".encode()).digest())
+    for fold in range(folds):
+        yield frozenset(case for patient in order[fold::folds] for case in patients[patient])
+
+
+def _without(cohort: Cohort, held_out: frozenset[str]) -> Cohort:
+    """Return the cohort without some training cases."""
+    split = dict(cohort.split)
+    split["train"] = tuple(case for case in split["train"] if case not in held_out)
+    digests = {case: d for case, d in cohort.digests.items() if case not in held_out}
+    return replace(cohort, split=split, digests=digests)
+
+
+def _with_column(cohort: Cohort, column: str, answers: Mapping[str, Path]) -> Cohort:
+    """Return the cohort with a column of answers, for the cases that have one."""
+    rows = tuple(
+        replace(row, cells={**row.cells, column: answers[row.case]}) if row.case in answers else row
+        for row in cohort.table.rows
+    )
+    digests = {
+        case: {**known, column: digest_of(answers[case])} if case in answers else known
+        for case, known in cohort.digests.items()
+    }
+    return replace(cohort, table=Table(rows, (*cohort.table.columns, column)), digests=digests)

@@ -1,0 +1,165 @@
+"""Chains: stages in a row, fed with answers of models that did not see the case."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from medgen.config import Config, parse_config
+from medgen.conversion import converter_of
+from medgen.problems import ConfigurationError
+from medgen.runs import RunFolder, load_model
+from medgen.training import train_table
+from medgen.volumes import open_volume
+
+CPU = torch.device("cpu")
+
+
+def chained(make_config: Any, **chain: Any) -> Config:
+    raw = make_config("regression", steps=2, save_every_steps=1).as_json()
+    raw["train"]["validate"]["every_steps"] = 2
+    return parse_config({**raw, "chain": {"stages": 2, "folds": 3, "feed": "append", **chain}})
+
+
+def run_chain(config: Config, table: Path, folder: Path, **options: Any) -> Path:
+    run = folder / "run"
+    train_table(config, data=table, run=run, cache=folder / "cache", device="cpu", **options)
+    return run
+
+
+def test_a_chain_is_a_run_that_answers_by_itself(
+    make_config: Any, tiny_cohort: Path, tmp_path: Path
+) -> None:
+    run = run_chain(chained(make_config), tiny_cohort, tmp_path)
+    alone = tmp_path / "handed_on"
+    shutil.copytree(RunFolder(run).model, alone / "model")
+    model = load_model(alone, device=CPU)
+    assert model.upstream is not None
+    assert model.entry is model.upstream
+    volumes = {"mr": open_volume(tiny_cohort.parent / "c4_mr.nii.gz")}
+    first = converter_of(model.upstream, device=CPU)(volumes).volume
+    chain = converter_of(model, device=CPU)
+    by_hand = chain({**volumes, "ct_stage_1": first}).volume
+    shown: list[tuple[int, int]] = []
+    whole = chain(volumes, progress=lambda done, total: shown.append((done, total)))
+    assert np.array_equal(whole.volume.data, by_hand.data)
+    assert not np.array_equal(whole.volume.data, first.data)
+    assert whole.facts["stages"] == 2
+    shares = [done / total for done, total in shown]
+    assert shares == sorted(shares)
+    assert shares[-1] == 1.0
+
+
+def test_training_cases_are_answered_by_models_that_did_not_see_them(
+    make_config: Any, tiny_cohort: Path, tmp_path: Path
+) -> None:
+    folder = RunFolder(run_chain(chained(make_config), tiny_cohort, tmp_path))
+    fed = {}
+    for number in (1, 2, 3):
+        fold = RunFolder(folder.stage_run(1, number))
+        seen = json.loads(fold.cases.read_text())["split"]["train"]
+        (held_out,) = {"c0", "c1", "c2"} - set(seen)
+        volumes = {"mr": open_volume(tiny_cohort.parent / f"{held_out}_mr.nii.gz")}
+        answer = converter_of(load_model(fold.path, device=CPU), device=CPU)(volumes)
+        fed[held_out] = answer.volume.data
+    assert set(fed) == {"c0", "c1", "c2"}
+    everyone = load_model(folder.stage_run(1), device=CPU)
+    volumes = {"mr": open_volume(tiny_cohort.parent / "c3_mr.nii.gz")}
+    fed["c3"] = converter_of(everyone, device=CPU)(volumes).volume.data
+    for case, expected in fed.items():
+        written = open_volume(folder.stage_answers(1) / f"{case}.nii.gz")
+        np.testing.assert_allclose(written.data, expected, atol=1e-4)
+
+
+@pytest.mark.parametrize(("feed", "channels"), [("append", 2), ("replace", 1)])
+def test_what_is_fed_stands_beside_or_instead_of_the_source(
+    make_config: Any, tiny_cohort: Path, tmp_path: Path, feed: str, channels: int
+) -> None:
+    run = run_chain(chained(make_config, feed=feed, folds=1), tiny_cohort, tmp_path)
+    model = load_model(run, device=CPU)
+    volumes = {"mr": open_volume(tiny_cohort.parent / "c4_mr.nii.gz")}
+    assert model.upstream is not None
+    first = converter_of(model.upstream, device=CPU)(volumes).volume
+    prepared = model.preprocessing.prepare_source({**volumes, "ct_stage_1": first})
+    assert prepared.source.shape[0] == channels
+    (codec,) = prepared.target_codecs.values()
+    # On this grid nothing is resampled: what is fed is the answer in the target's encoding.
+    np.testing.assert_allclose(prepared.source[-1], codec.encode(first.data), atol=1e-5)
+
+
+class Stop(Exception):
+    """Stands for a kill."""
+
+
+def test_a_chain_resumes_where_it_was_stopped_and_ends_as_if_it_never_had(
+    make_config: Any, tiny_cohort: Path, tmp_path: Path
+) -> None:
+    config = chained(make_config, folds=1)
+    calm = run_chain(config, tiny_cohort, tmp_path / "calm")
+    for stop_at in (("stage 1 of 2", 1), ("stage 2 of 2", 1)):
+
+        def stop(what: str, step: int, *rest: object, at: tuple[str, int] = stop_at) -> None:
+            if (what, step) == at:
+                raise Stop
+
+        with pytest.raises(Stop):
+            run_chain(config, tiny_cohort, tmp_path / "stopped", resume=True, progress=stop)
+    run = run_chain(config, tiny_cohort, tmp_path / "stopped", resume=True)
+    for folder in (RunFolder(calm), RunFolder(run)):
+        assert json.loads(folder.cases.read_text())["split"]["test"] == ["c4"]
+    expected, found = (load_file(RunFolder(r).weights) for r in (calm, run))
+    assert all(torch.equal(expected[name], found[name]) for name in expected)
+
+
+def test_a_chain_replaces_no_run_unasked(
+    make_config: Any, tiny_cohort: Path, tmp_path: Path
+) -> None:
+    config = chained(make_config, folds=1)
+    run = run_chain(config, tiny_cohort, tmp_path)
+    with pytest.raises(ConfigurationError, match="E_RUN_EXISTS"):
+        run_chain(config, tiny_cohort, tmp_path)
+    changed = parse_config({**config.as_json(), "split": {"seed": 3}})
+    with pytest.raises(ConfigurationError, match=r"E_RESUME_CONFIG.*split"):
+        run_chain(changed, tiny_cohort, tmp_path, resume=True)
+    before = RunFolder(run).config.stat().st_mtime_ns
+    run_chain(config, tiny_cohort, tmp_path, overwrite=True)
+    assert RunFolder(run).config.stat().st_mtime_ns != before
+
+
+def test_a_chain_refuses_what_it_cannot_do(
+    make_config: Any, tiny_cohort: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(ConfigurationError, match=r"E_CHAIN_FOLDS.*3 training patients.*4 folds"):
+        run_chain(chained(make_config, folds=4), tiny_cohort, tmp_path)
+    with pytest.raises(ConfigurationError, match="E_CHAIN_FROM"):
+        run_chain(chained(make_config), tiny_cohort, tmp_path, start_from=tmp_path)
+
+
+def test_a_run_without_its_earlier_stage_says_so(
+    make_config: Any, tiny_cohort: Path, tmp_path: Path
+) -> None:
+    run = run_chain(chained(make_config, folds=1), tiny_cohort, tmp_path)
+    shutil.rmtree(RunFolder(run).upstream.path)
+    with pytest.raises(ConfigurationError, match="earlier stage"):
+        load_model(run, device=CPU)
+
+
+def test_the_model_half_of_a_chain_names_no_case(
+    make_config: Any, tiny_cohort: Path, tmp_path: Path
+) -> None:
+    run = run_chain(chained(make_config), tiny_cohort, tmp_path)
+    texts = [
+        path.read_text(errors="replace")
+        for path in RunFolder(run).model.rglob("*")
+        if path.suffix in (".yaml", ".json", ".md")
+    ]
+    assert len(texts) == 8
+    assert not any(word.strip('", ') == "c0" for text in texts for word in text.split())
+    assert "Chain of 2 stages" in RunFolder(run).card.read_text()
