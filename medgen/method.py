@@ -107,7 +107,10 @@ class Method(nn.Module, ABC):
     """Voxels of real context that `infer` consumes on each side."""
 
     divisor: int = 1
-    """Window starts and output sizes are multiples of this, counted from the padded origin."""
+    """Output sizes are multiples of this."""
+
+    phase: int | None = None
+    """Window starts are multiples of this, counted from the padded origin; None: of the divisor."""
 
     minimum_patch: int = 1
     """The shortest training patch along an axis, in voxels."""

@@ -189,6 +189,7 @@ class Converter:
             overlap=self.settings.overlap_voxels,
             margin=self.method.margin,
             divisor=self.method.divisor,
+            phase=self.method.phase,
             fixed=self.method.window,
         )
 

@@ -54,6 +54,7 @@ class Paired(Method):
         self.lambda_features = lambda_features
         self.margin = generator.margin
         self.divisor = generator.divisor
+        self.phase = generator.phase
         self.minimum_patch = max(generator.minimum_patch, SSIM_WINDOW if lambda_ssim > 0 else 1)
         self.generator = generator.build(
             source_channels=setting.source_channels,

@@ -29,6 +29,11 @@ class GeneratorBlock(Strict, ABC):
         """Return what every axis of an answer must be a multiple of."""
 
     @property
+    def phase(self) -> int:
+        """Return what the starts of windows over a volume must be multiples of."""
+        return self.divisor
+
+    @property
     @abstractmethod
     def minimum_patch(self) -> int:
         """Return the shortest axis of a training patch's answer; see `sizes`."""

@@ -42,6 +42,11 @@ class Pix2PixUNetOptions(GeneratorBlock):
         return int(2**self.levels)
 
     @property
+    def phase(self) -> int:
+        """Return 1: on its own divisor a window as short as a patch would overlap no other."""
+        return 1
+
+    @property
     def minimum_patch(self) -> int:
         """Return the shortest axis of a patch: a single voxel at the bottom."""
         return self.divisor

@@ -14,19 +14,35 @@ lengths = st.integers(1, 150)
 divisors = st.sampled_from([1, 2, 4, 8, 16])
 
 
-@given(lengths, st.integers(4, 80), st.integers(0, 40), divisors)
-def test_windows_obey_their_laws(length: int, patch: int, overlap: int, divisor: int) -> None:
-    axis = plan_tiling([length] * 3, patch=[patch] * 3, overlap=overlap, divisor=divisor).axes[0]
+@given(lengths, st.integers(4, 80), st.integers(0, 40), divisors, st.booleans())
+def test_windows_obey_their_laws(
+    length: int, patch: int, overlap: int, divisor: int, anywhere: bool
+) -> None:
+    tiling = plan_tiling(
+        [length] * 3,
+        patch=[patch] * 3,
+        overlap=overlap,
+        divisor=divisor,
+        phase=1 if anywhere else None,
+    )
+    axis, phase = tiling.axes[0], 1 if anywhere else divisor
     assert axis.size == math.ceil(patch / divisor) * divisor
-    assert all(start % divisor == 0 for start in axis.starts)
+    assert all(start % phase == 0 for start in axis.starts)
     assert 0 <= axis.before <= axis.padded - length
     gaps = np.diff(axis.starts)
     assert (gaps > 0).all()
     if len(gaps):
-        assert gaps.max() - gaps.min() <= divisor, "evenly spread"
+        assert gaps.max() - gaps.min() <= phase, "evenly spread"
         least = min(overlap, axis.size // 2)
-        assert axis.size - gaps.max() >= least or gaps.max() == divisor
-        assert axis.padded - length < divisor, "a tiled axis is padded to the divisor only"
+        assert axis.size - gaps.max() >= least or gaps.max() == phase
+        assert axis.padded - length < phase, "a tiled axis is padded to the phase only"
+
+
+def test_a_window_as_short_as_its_divisor_overlaps_others() -> None:
+    axis = plan_tiling((96,) * 3, patch=(64,) * 3, overlap=16, divisor=64, phase=1).axes[0]
+    assert axis == Axis(length=96, before=0, size=64, starts=(0, 32))
+    alone = plan_tiling((96,) * 3, patch=(64,) * 3, overlap=16, divisor=64).axes[0]
+    assert alone.starts == (0, 64), "which is what the phase is for"
 
 
 def test_no_window_is_redundant() -> None:

@@ -11,7 +11,12 @@ from torch import Tensor
 from medgen.losses import anatomical_loss
 from medgen.method import Clock, Setting
 from medgen.methods import ConditionalGAN, ContextAwareGAN, EaGAN, Regression
-from medgen.networks import ContextFCNOptions, PatchDiscriminatorOptions, UNetOptions
+from medgen.networks import (
+    ContextFCNOptions,
+    PatchDiscriminatorOptions,
+    Pix2PixUNetOptions,
+    UNetOptions,
+)
 
 CLOCK = Clock(0, "", 1.0, 1.0)
 SETTING = Setting(1, 1, "linear")
@@ -82,6 +87,12 @@ def test_the_discriminator_sees_nothing_of_the_margin(
     built.discriminator.judge = watch
     built.train_step(make_pair(margin=8), descent(built), CLOCK)
     assert set(sizes) == {(16, 16, 16)}
+
+
+def test_the_phase_comes_from_the_generator() -> None:
+    shallow = Pix2PixUNetOptions(channels=4, levels=3)
+    assert Regression(SETTING, generator=shallow).phase == 1
+    assert Regression(SETTING).phase == Regression(SETTING).divisor
 
 
 @pytest.mark.parametrize(("method", "options", "loss"), METHODS)
