@@ -76,9 +76,9 @@ def plan_tiling(
     `auto` takes the training `patch` as the window, also where the volume is smaller and has to
     be padded: instance norms measure their statistics on the window, and windows of other sizes
     cost accuracy (half as long again 201 against 175 HU on eight heads; half as long 183 against
-    161 HU on a slab). Sizes are rounded up to multiples of `divisor`, starts are multiples of `phase`
-    (of the divisor where left out). `fixed` is the method's own
-    input size, margins included, and allows no other. The overlap is at most half a window.
+    161 HU on a slab). Sizes are rounded up to multiples of `divisor`, starts are multiples of
+    `phase`, of the divisor where left out. `fixed` is the method's own input size, margins
+    included, and allows no other. The overlap is at most half a window.
 
     Raises:
         ConfigurationError: E_WINDOW where the window asked for is not one that the method takes.

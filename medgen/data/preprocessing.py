@@ -25,7 +25,7 @@ from medgen.data.channels import (
 )
 from medgen.data.classes import Classes
 from medgen.data.fed import Fed, append_fed
-from medgen.data.frame import Frame, crop_box, crop_grid, frame_of
+from medgen.data.frame import Frame, frame_of
 from medgen.data.intensity import Codec, unit_of
 from medgen.data.masks import RIM_MM, Mask, with_rim, within
 from medgen.data.modality import check_modality
@@ -230,8 +230,12 @@ class Preprocessing:
                 self._show_background(arrays["target"], codecs, rim)
             trained = mask | rim
         arrays["mask"] = trained[None].astype(np.uint8)
-        arrays, grid = self._crop(arrays, mask, frame.grid)
-        return PreparedCase(arrays, codecs, grid, tuple(warnings), overlaps)
+        if not mask.any():
+            message = "no voxel of the mask is inside every image"
+            raise Refusal(Problem("E_EMPTY_MASK", message, "check the mask and the pair"))
+        # Cropped to the body as at conversion, never to a mask column: windows would meet there
+        # what no patch has shown, and instance norms answer to all that a window holds.
+        return PreparedCase(arrays, codecs, frame.grid, tuple(warnings), overlaps)
 
     def restore(self, values: Array, prepared: PreparedSource, *, background: float) -> Array:
         """Carry an answer (X, Y, Z) from the working grid to the source's own grid, float32.
@@ -257,19 +261,6 @@ class Preprocessing:
         if self.roles.mask == "auto":
             return frame.body
         return mask_column(frame, volumes, self.roles.mask)
-
-    def _crop(
-        self, arrays: Mapping[str, Array], mask: Mask, grid: Grid
-    ) -> tuple[dict[str, Array], Grid]:
-        """Crop a case to its mask column; an automatic mask has laid the frame already."""
-        if not mask.any():
-            message = "no voxel of the mask is inside every image"
-            raise Refusal(Problem("E_EMPTY_MASK", message, "check the mask and the pair"))
-        box: tuple[slice, ...] = (slice(None),)
-        if self.settings.crop == "mask" and self.roles.mask != "auto":
-            inner = crop_box(mask, grid, self.settings)
-            box, grid = (slice(None), *inner), crop_grid(grid, inner)
-        return {key: np.ascontiguousarray(values[box]) for key, values in arrays.items()}, grid
 
     def _encode_source(self, frame: Frame, volumes: Mapping[str, Volume]) -> Channels:
         """Return the source's channels, with what a chain feeds."""

@@ -172,17 +172,15 @@ def _extent_mm(frame: Frame, volumes: Mapping[str, Volume], config: Config) -> T
         return three(
             [n * mm for n, mm in zip(frame.grid.shape, frame.grid.spacing_mm, strict=True)]
         )
-    mask = frame.body
     if config.roles.mask in volumes:
         volume = volumes[config.roles.mask]
         drawn = (volume.data > 0).astype(np.float32)
-        mask = resample(drawn, volume.grid, frame.grid, outside=0.0) >= 0.5
-    if not mask.any():
-        problem = Problem(
-            "E_EMPTY_MASK", "no voxel of the mask is inside the image", "check the mask"
-        )
-        raise Refusal(problem.at(column=config.roles.mask))
-    box = crop_box(mask, frame.grid, config.preprocessing)
+        if not (resample(drawn, volume.grid, frame.grid, outside=0.0) >= 0.5).any():
+            problem = Problem(
+                "E_EMPTY_MASK", "no voxel of the mask is inside the image", "check the mask"
+            )
+            raise Refusal(problem.at(column=config.roles.mask))
+    box = crop_box(frame.body, frame.grid, config.preprocessing)
     lengths = [part.stop - part.start for part in box]
     return three([n * mm for n, mm in zip(lengths, frame.grid.spacing_mm, strict=True)])
 
