@@ -56,7 +56,7 @@ def main(config: Config, data: Path, chosen: Namespace) -> None:
     row = read_table(data, columns=[source]).row
     as_is = tuple(replace(c, prediction=row(c.name).cells[source]) for c in answered.cases)
     means, both = {}, {source: replace(answered, cases=as_is), config.method: answered}
-    how: Any = {"match_grid": True, "region_names": {} if chosen.data else REGIONS}
+    how: Any = {"match_grid": True, "every": True, "region_names": {} if chosen.data else REGIONS}
     for name, found in both.items():
         scored = evaluate(found, profile_named("pet"), reports / name, overwrite=True, **how)
         means[name] = scored.summary["headline"]["scores"]
@@ -78,7 +78,7 @@ if __name__ == "__main__":
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
     chosen = parser.parse_args()
-    table = chosen.data or chosen.output / "cases" / "cases.csv"
+    table = chosen.data or chosen.output / f"cases_{chosen.dose:g}" / "cases.csv"
     file = chosen.config or (CONFIG if chosen.data else CONFIG.with_stem("low_dose_pet_demo"))
     try:
         settings = read_config(file, chosen.set)

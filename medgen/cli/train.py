@@ -60,7 +60,7 @@ def train(
     from medgen.config import read_config
     from medgen.problems import ConfigurationError, Problem
     from medgen.runs import assemble
-    from medgen.training import prepare_session, train_table, try_step
+    from medgen.training import check_chain, folds_of, prepare_session, train_table, try_step
 
     terminal = Terminal.of(context)
     if resume and (overwrite or start_from is not None):
@@ -71,8 +71,11 @@ def train(
     settings = read_config(config, assignments or [])
     voxels = cache if cache is not None else default_cache()
     if dry_run:
-        first = settings if settings.fed_column is None else settings.at_stage(1)
-        assemble(settings)
+        method, _ = assemble(settings)
+        first, chained = settings, settings.fed_column is not None
+        if chained:
+            first = settings.at_stage(1)
+            check_chain(settings, method, start_from=start_from)
         with terminal.progress("cases", total=None) as bar:
             session = prepare_session(
                 first,
@@ -83,6 +86,8 @@ def train(
                 features=features,
                 report=lambda what, done, total: bar.set(done, total=total, note=what),
             )
+        if chained:
+            folds_of(settings, session.cohort)
         tell(terminal, session)
         losses = try_step(session)
         terminal.say("dry run: everything is in order; " + summary(losses, None))

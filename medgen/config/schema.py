@@ -229,8 +229,10 @@ class Config(Strict):
         if len(targets) != 1:
             yield f"chain: feeds one target column to the next stage, and there are {len(targets)}"
             return
-        if self.fed_column in self.roles.columns():
-            yield f"chain: {self.fed_column!r} is the name of what is fed; rename that column"
+        fed = [f"{targets[0]}_stage_{stage}" for stage in range(1, self.chain.stages)]
+        for column in self.roles.columns():
+            if column in fed:
+                yield f"chain: {column!r} is the name of what is fed; rename that column"
 
     def _label_faults(self) -> Iterator[str]:
         """Name what is wrong with the classes."""

@@ -36,7 +36,8 @@ class Batches:
     Each group walks through its cases in shuffled rounds. A patch is centred in the mask with
     probability `inside_mask`, else anywhere; where the group reads a label, first with probability
     `foreground` on a voxel of a class that is drawn evenly among those the case has. Every key
-    arrives with `margin` more voxels of real context on each side.
+    arrives with `margin` more voxels of real context on each side; patches lie inside the volume,
+    and their margins go on beyond it as conversion's do, so that no voxel is only ever context.
 
     Raises ValueError where a group is empty or a case lacks one of its keys.
     """
@@ -55,7 +56,8 @@ class Batches:
     ) -> None:
         _check(groups)
         self._groups = tuple(groups)
-        self._size: Size = (patch[0] + 2 * margin, patch[1] + 2 * margin, patch[2] + 2 * margin)
+        self._patch_size: Size = patch
+        self._margin = margin
         self._batch_size = batch_size
         self._inside_mask = inside_mask
         self._foreground = foreground
@@ -89,11 +91,12 @@ class Batches:
         """Cut one patch; the draws come in one order, whatever the keys."""
         shape = _shape(case)
         centre = self._centre(rng, case, keys, shape)
-        start = place(centre, self._size, shape)
+        first = place(centre, self._patch_size, shape)
+        start, size = _widened(first, self._patch_size, self._margin)
         change = UNCHANGED
         if self._augment is not None:
             change = draw_spatial(rng, self._augment, case.grid.spacing_mm)
-        box = Box(start, self._size, shape, change.matrix)
+        box = Box(start, size, shape, change.matrix)
         reversed_axes = tuple(axis + 1 for axis in change.flips)
         patch = {}
         for key in sorted(keys):
@@ -121,6 +124,13 @@ class Batches:
             for channel, allowed in zip(source, case.jitter, strict=True)
         ]
         return np.stack(channels)
+
+
+def _widened(start: Size, size: Size, margin: int) -> tuple[Size, Size]:
+    """Return the first voxel and the size of a box with a margin around it."""
+    (x, y, z), (i, j, k) = start, size
+    wide = 2 * margin
+    return (x - margin, y - margin, z - margin), (i + wide, j + wide, k + wide)
 
 
 def _as_tensor(key: str, values: Sequence[Array]) -> Tensor:

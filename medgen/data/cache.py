@@ -22,7 +22,7 @@ from medgen.files import TEMPORARY_PREFIX, sha256_of_json
 from medgen.problems import ConfigurationError, MedgenError, Problem, Refusal
 from medgen.volumes import Volume, digest_of
 
-CACHE_VERSION = 4
+CACHE_VERSION = 5
 """Raised whenever the same files and settings would give other arrays."""
 
 KEYS = frozenset({"source", "target", "label"})

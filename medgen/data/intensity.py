@@ -128,6 +128,15 @@ def measure(
         if cohort is None:
             raise ValueError("the cohort scale was not fitted")
         low, high = cohort
-        return Codec(low, high, False, ARBITRARY, low)
+        return Codec(low, high, False, ARBITRARY, _air(low))
     low, high = percentiles(scale, values, body)
-    return Codec(low, high, False, unit, low)
+    return Codec(low, high, False, unit, _air(low))
+
+
+def _air(low: float) -> float:
+    """Return what air holds in a scale that was measured in the body: nothing, as in MR and PET.
+
+    The body's own low percentile is far from it in PET. Where even that is negative, as in images
+    that somebody has normalised, it is the best guess there is.
+    """
+    return min(0.0, low)

@@ -50,11 +50,13 @@ def evaluate(
     match_grid: bool = False,
     nan_to: float | None = None,
     overwrite: bool = False,
+    every: bool = False,
     on_case: Callable[[Scored], None] = lambda scored: None,
 ) -> Evaluation:
     """Score matched cases and write `scores.csv`, `summary.json` and `report.html` to `output`.
 
-    A case that cannot be scored does not stop the others. `match_grid` resamples predictions,
+    A case that cannot be scored does not stop the others, but for `every`, which is for means that
+    are to be compared with other means of the same cases. `match_grid` resamples predictions,
     masks and regions onto the reference's grid instead of refusing other grids; `nan_to` replaces
     NaN voxels instead of refusing them; `on_case` hears of each case as it is done. Cases whose
     sidecar says `seen_in_training` stay out of the headline. A profile of labels is extended by
@@ -65,7 +67,7 @@ def evaluate(
         NothingFound: there is no case.
         ConfigurationError: E_EXISTS where the output holds a report and `overwrite` is off, or
             E_PROFILE_REGIONS where regions were given and the profile scores none.
-        Refusal: every case failed; nothing is written.
+        Refusal: every case failed, or one did and `every` is on; nothing is written.
     """
     if not matched.cases:
         raise NothingFound(Problem("E_NOTHING_TO_SCORE", "there is no case to score"))
@@ -80,7 +82,7 @@ def evaluate(
             pools["seen" if scored.seen_in_training is True else "unseen"].add(triplet)
         results.append(scored)
         on_case(scored)
-    if all(result.failed for result in results):
+    if (any if every else all)(result.failed for result in results):
         raise Refusal(problem for result in results for problem in result.problems)
     shown, doubts = in_common_unit(profile, {r.unit for r in results if not r.failed})
     facts = {

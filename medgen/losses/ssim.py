@@ -27,11 +27,13 @@ def ssim_loss(
     a patch of n voxels has n - 10 along an axis. The values are those of MONAI's SSIMLoss.
 
     Args:
-        prediction: (B, C, X, Y, Z), at least 11 voxels along each axis.
-        target: the same shape.
+        prediction: (B, C, X, Y, Z), at least 11 voxels along each axis, its lowest value zero:
+            levels are compared by their ratio, so an encoded image is raised by one first.
+        target: the same.
         mask: (B, 1, X, Y, Z), 0 or 1; a window counts where its centre is inside. It sees what
             lies outside as well, unless that is hidden first (`hide_outside`).
-        data_range: the distance between the lowest and the highest value of the scale.
+        data_range: the distance between the lowest and the highest value of the scale. Where
+            values leave the scale (hot lesions), it sets only how small is nothing.
 
     Returns:
         A scalar in [0, 2]; 0, with zero gradients, where no centre of a window is inside.

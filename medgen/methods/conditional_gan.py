@@ -32,8 +32,9 @@ class ConditionalGAN(Paired):
     Four terms may be added, each off by default. `lambda_perceptual` and `lambda_style`: Armanious
     et al., MedGAN, Comput. Med. Imaging Graph. 2020: real and fake are compared by the
     discriminator's own layers, the image itself being the perceptual term's first. Departures:
-    MedGAN's style features come from a VGG-19 of photographs, these from the discriminator, and
-    its generator moves three times for each move of the discriminator, this one once.
+    MedGAN's style features come from a VGG-19 of photographs, these from the discriminator; its
+    content loss on those features is left out; and its generator moves three times for each move of
+    the discriminator, this one once.
     `lambda_ssim` and `lambda_features`: see `Paired.likeness`.
     """
 

@@ -48,9 +48,12 @@ class EaGAN(Paired):
     authors' code.
 
     `smooth_labels` draws the discriminator's targets anew at each step, in [0.7, 1.2] for real
-    images and in [0, 0.3] for fakes. Departures: no pool of earlier images; the authors' pool mixed
-    real and fake pairs. The batch's mask limits the losses and what the discriminator is shown.
-    Dropout, an option of the authors', is one of the generator's.
+    images and in [0, 0.3] for fakes. Departures: each logit has its own target, and the generator's
+    is 1; the authors' code draws one of each kind for all, keeps it, and gives the real one to the
+    generator too. No pool of earlier images; the authors' pool mixed real and fake pairs. The
+    batch's mask limits the losses and what the discriminator is shown. Dropout, an option of the
+    authors', is one of the generator's. Its six levels suit patches of 64 voxels; the paper's
+    patches of 128 take `generator: {levels: 7}`.
     """
 
     def __init__(

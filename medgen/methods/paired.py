@@ -97,14 +97,17 @@ class Paired(Method):
         """Return the terms that any objective may be given beside its own, off by default.
 
         `ssim`: one minus the structural similarity, as Zhao et al., Loss functions for image
-        restoration with neural networks, IEEE Trans. Comput. Imaging 3, 2017, mix it with L1.
+        restoration with neural networks, IEEE Trans. Comput. Imaging 3, 2017, mix it with L1. It is
+        measured from the scale's low end, whose distance from the high end is its range.
         `features`: how differently a frozen segmenter sees answer and target, as the leaders of
         the SynthRAD2025 challenge train; training lends the segmenter.
         """
         return {
             "ssim": Term(
                 self.lambda_ssim,
-                lambda: ssim_loss(pair.shown(fake), pair.shown(pair.target), pair.mask),
+                lambda: ssim_loss(
+                    _raised(pair.shown(fake)), _raised(pair.shown(pair.target)), pair.mask
+                ),
             ),
             "features": Term(self.lambda_features, lambda: self._anatomical(pair, fake)),
         }
@@ -116,3 +119,12 @@ class Paired(Method):
         with torch.no_grad():
             wanted = self.feature_extractor(pair.shown(pair.target))
         return anatomical_loss(self.feature_extractor(pair.shown(fake)), wanted)
+
+
+def _raised(image: Tensor) -> Tensor:
+    """Return an encoded image with its scale's low end at zero, as the SSIM wants it.
+
+    It compares levels by their ratio. Of encoded images as they are, the same error would weigh
+    hundreds of times more where the scale is zero, in its middle, than at its ends.
+    """
+    return image + 1.0

@@ -144,8 +144,10 @@ def _check_long_residual(
         raise ConfigurationError(
             Problem(
                 "E_LONG_RESIDUAL",
-                "long_residual adds the source to the answer, which a tanh would bound apart",
-                "give source and target a shared or other linear scale, or leave long_residual out",
+                "long_residual adds the source to the answer, but a target on a window scale is "
+                "answered through a tanh, which bounds it",
+                "give the target scale: shared (with its source) or cohort, or leave "
+                "long_residual out",
             )
         )
     if target_channels > source_channels:

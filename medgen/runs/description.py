@@ -12,9 +12,8 @@ from safetensors import SafetensorError, safe_open
 
 from medgen.config import Config
 from medgen.data import Classes
-from medgen.files import sha256_of_file
 from medgen.runs.folder import RunFolder
-from medgen.runs.model import config_digest, read_run_files
+from medgen.runs.model import config_digest, read_run_files, weights_digest
 
 
 def describe(run: Path) -> dict[str, Any]:
@@ -43,7 +42,7 @@ def describe(run: Path) -> dict[str, Any]:
         "best": best_scores(folder),
         "versions": json.loads(folder.record.read_text(encoding="utf-8")),
         "config_sha256": config_digest(config),
-        "weights_sha256": sha256_of_file(folder.weights) if folder.weights.is_file() else None,
+        "weights_sha256": weights_digest(folder, config),
     }
 
 

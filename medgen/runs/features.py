@@ -162,7 +162,7 @@ def _spacing_problems(theirs: Config, config: Config) -> Iterator[Problem]:
 def _patch_problems(theirs: Config, config: Config) -> Iterator[Problem]:
     """Find a training patch that the segmenter does not take; a generator's margin is around it."""
     network = options_of(theirs)["network"]
-    divisor, least = network.divisor, network.minimum_patch
+    divisor, least = network.divisor, network.minimum_window  # it only answers, untrained
     least = -(-least // divisor) * divisor
     if any(length % divisor or length < least for length in config.train.patch):
         message = f"train.patch {list(config.train.patch)} does not fit the run's network"

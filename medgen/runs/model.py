@@ -187,9 +187,8 @@ def load_model(run: Path, *, device: torch.device) -> Model:
     method, _ = assemble(config)
     record = read_weights(folder, method)
     upstream = _load_upstream(folder, config, device)
-    digest = sha256_of_file(folder.weights)
-    if upstream is not None:
-        digest = sha256_of_json([upstream.weights_digest, digest])
+    digest = weights_digest(folder, config)
+    assert digest is not None  # the weights have just been read
     return Model(
         method=method.to(device).eval(),
         preprocessing=preprocessing_of(config, statistics.cohort),
@@ -201,6 +200,20 @@ def load_model(run: Path, *, device: torch.device) -> Model:
         split=split,
         upstream=upstream,
     )
+
+
+def weights_digest(folder: RunFolder, config: Config) -> str | None:
+    """Return the SHA-256 of a run's weights, in a chain of all its stages'; None where one lacks.
+
+    It is what every answer's sidecar names.
+    """
+    if not folder.weights.is_file():
+        return None
+    digest = sha256_of_file(folder.weights)
+    if config.fed_column is None or config.chain is None:
+        return digest
+    before = weights_digest(folder.upstream, config.at_stage(config.chain.stages - 1))
+    return None if before is None else sha256_of_json([before, digest])
 
 
 def _load_upstream(folder: RunFolder, config: Config, device: torch.device) -> Model | None:

@@ -1,6 +1,6 @@
 """Training: players and optimizers, the loop, validation, checkpoints."""
 
-from medgen.training.chain import train_table
+from medgen.training.chain import check_chain, folds_of, train_table
 from medgen.training.loop import Loop, Progress
 from medgen.training.session import Outcome, Session, prepare_session, train, try_step
 
@@ -9,6 +9,8 @@ __all__ = [
     "Outcome",
     "Progress",
     "Session",
+    "check_chain",
+    "folds_of",
     "prepare_session",
     "train",
     "train_table",

@@ -9,19 +9,21 @@ a fold's models were fed answers that were learned from its patients, and a litt
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from medgen.config import Config
 from medgen.data import Row, Table
+from medgen.files import locked
+from medgen.method import Method
 from medgen.problems import ConfigurationError, Problem
-from medgen.runs import RunFolder, build
+from medgen.runs import RunFolder, build, completed
 from medgen.training.answering import answer_rows
 from medgen.training.data import Cohort, Report, read_cohort
 from medgen.training.loop import Progress
-from medgen.training.opening import clear, is_taken, taken
-from medgen.training.session import Outcome, Session, prepare_session, train
+from medgen.training.opening import check_unchanged, clear, is_taken, taken
+from medgen.training.session import Outcome, Session, prepare_session, train, train_held
 from medgen.training.validation import check_profile
 from medgen.volumes import digest_of
 
@@ -69,7 +71,10 @@ def train_table(
     Raises:
         ConfigurationError, Refusal, GuardStop, Interrupted: see `prepare_session` and `train`.
     """
+    folder = RunFolder(run)
     if config.fed_column is None:
+        if folder.chain.exists() and not folder.cases.is_file() and not overwrite:
+            raise taken()  # an unfinished chain, which one run must not begin in the midst of
         session = prepare_session(
             config,
             data=data,
@@ -82,17 +87,38 @@ def train_table(
         prepared("training", session)
         watch = _watch(progress, "training", config)
         return train(session, run, resume=resume, overwrite=overwrite, progress=watch)
+    method, _ = build(config)
+    check_chain(config, method, start_from=start_from)
+    check_profile(config, method)
+    # Held from the first stage on: another process must not clear what the stages are made of.
+    with locked(run):
+        if overwrite:
+            clear(folder, chain=True)
+        elif not resume and (is_taken(folder) or folder.chain.exists()):
+            raise taken()
+        elif folder.cases.is_file():
+            check_unchanged(folder, completed(config))
+        cohort = read_cohort(data, config, reads=method.reads)
+        links = _Links(config, folder, cache, device, features, report, prepared, progress)
+        return links.train(cohort)
+
+
+def check_chain(config: Config, method: Method, *, start_from: Path | None = None) -> None:
+    """Refuse what a chain cannot do before its first stage is trained.
+
+    Raises:
+        ConfigurationError: E_CHAIN_METHOD where an answer is no image of the target, which alone
+            can be fed in the target's scale; E_CHAIN_FROM.
+    """
+    first = next(iter(method.answers.values()))
+    if first.kind != "image" or first.target != "target":
+        message = f"{config.method!r} answers with {first.kind}, and a chain feeds images"
+        advice = "train without a chain (--set chain.stages=1), or choose another method"
+        raise ConfigurationError(Problem("E_CHAIN_METHOD", message, advice))
     if start_from is not None:
         message = "--from gives one network's weights, and a chain trains several"
         advice = "leave --from out, or train without a chain (--set chain.stages=1)"
         raise ConfigurationError(Problem("E_CHAIN_FROM", message, advice))
-    folder = RunFolder(run)
-    if overwrite:
-        clear(folder, chain=True)
-    elif not resume and (is_taken(folder) or folder.chain.exists()):
-        raise taken()
-    links = _Links(config, folder, cache, device, features, report, prepared, progress)
-    return links.train(data)
 
 
 @dataclass(frozen=True)
@@ -113,27 +139,23 @@ class _Links:
         assert self.config.chain is not None
         return self.config.chain.stages
 
-    def train(self, data: Path) -> Outcome:
+    def train(self, cohort: Cohort) -> Outcome:
         """Train every stage, and return what the last one came to."""
-        method, _ = build(self.config)
-        check_profile(self.config, method)
-        cohort = read_cohort(data, self.config, reads=method.reads)
+        folds = folds_of(self.config, cohort)
         for stage in range(1, self.stages):
-            cohort = self._stage(stage, cohort)
+            cohort = self._stage(stage, cohort, folds)
         upstream = self.folder.stage_run(self.stages - 1)
         return self._train(
             self.stages, cohort, self.folder.path, f"stage {self.stages} of {self.stages}", upstream
         )
 
-    def _stage(self, stage: int, cohort: Cohort) -> Cohort:
+    def _stage(self, stage: int, cohort: Cohort, folds: Sequence[frozenset[str]]) -> Cohort:
         """Train one earlier stage, and return the cohort with its answers as one more column."""
-        assert self.config.chain is not None
         name = f"stage {stage} of {self.stages}"
         upstream = self.folder.stage_run(stage - 1) if stage > 1 else None
         everyone = self.folder.stage_run(stage)
         self._train(stage, cohort, everyone, name, upstream)
         rows = cohort.rows("validation")
-        folds = list(_folds(cohort, self.config.chain.folds, self.config.split.seed))
         if len(folds) == 1:
             rows += cohort.rows("train")
         answers = self._answer(stage, everyone, rows, name)
@@ -162,7 +184,8 @@ class _Links:
         self.prepared(what, session)
         watch = _watch(self.progress, what, config)
         # An earlier stage is resumed whatever was asked for: the whole chain was asked before.
-        return train(session, run, resume=True, upstream=upstream, progress=watch)
+        begin = train_held if run == self.folder.path else train
+        return begin(session, run, resume=True, upstream=upstream, progress=watch)
 
     def _answer(self, stage: int, run: Path, rows: Sequence[Row], what: str) -> dict[str, Path]:
         return answer_rows(
@@ -183,12 +206,14 @@ def _watch(progress: Watch, what: str, config: Config) -> Progress:
     return shown
 
 
-def _folds(cohort: Cohort, folds: int, seed: int) -> Iterator[frozenset[str]]:
-    """Yield the training cases of each fold: whole patients, dealt by a hash of their ids.
+def folds_of(config: Config, cohort: Cohort) -> tuple[frozenset[str], ...]:
+    """Return the training cases of each fold: whole patients, dealt by a hash of their ids.
 
     Raises:
         ConfigurationError: E_CHAIN_FOLDS where there are fewer patients than folds.
     """
+    assert config.chain is not None
+    folds, seed = config.chain.folds, config.split.seed
     patients: dict[str, list[str]] = {}
     for row in cohort.rows("train"):
         patients.setdefault(row.patient.casefold(), []).append(row.case)
@@ -196,8 +221,10 @@ def _folds(cohort: Cohort, folds: int, seed: int) -> Iterator[frozenset[str]]:
         message = f"{len(patients)} training patients cannot be divided into {folds} folds"
         raise ConfigurationError(Problem("E_CHAIN_FOLDS", message, "lower chain.folds"))
     order = sorted(patients, key=lambda p: hashlib.sha256(f"fold\n{seed}\n{p}".encode()).digest())
-    for fold in range(folds):
-        yield frozenset(case for patient in order[fold::folds] for case in patients[patient])
+    return tuple(
+        frozenset(case for patient in order[fold::folds] for case in patients[patient])
+        for fold in range(folds)
+    )
 
 
 def _without(cohort: Cohort, held_out: frozenset[str]) -> Cohort:

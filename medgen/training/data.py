@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -23,6 +23,7 @@ from medgen.data import (
     prepare_cohort,
     read_table,
 )
+from medgen.data.modality import modality_of
 from medgen.method import Method
 from medgen.problems import ConfigurationError, Problem, Refusal
 from medgen.runs import Statistics, preprocessing_of
@@ -118,7 +119,7 @@ def measure_statistics(cohort: Cohort, config: Config) -> Statistics:
     return Statistics(
         cohort=fit_statistics(preprocessing_of(config, {}), cohort.rows("train")),
         counts=counts,
-        dose_fractions=dose_fractions(cohort),
+        dose_fractions=dose_fractions(cohort, sources),
         seen=frozenset(
             digest
             for digests in cohort.digests.values()
@@ -128,29 +129,46 @@ def measure_statistics(cohort: Cohort, config: Config) -> Statistics:
     )
 
 
-def dose_fractions(cohort: Cohort) -> tuple[float, ...]:
-    """Return the doses of the training cases, each once, where the table has `dose_fraction`.
+def dose_fractions(cohort: Cohort, sources: Sequence[str]) -> tuple[float, ...]:
+    """Return the doses of the training cases' PET sources, each once, where the table has them.
+
+    A column's own doses are in COLUMN_dose_fraction, as `medgen thin` writes them, else in
+    `dose_fraction`. Sources that are MR or CT by name have none, whatever the table says of PET.
 
     Raises:
         ConfigurationError: E_DOSE_FRACTION, listing the cells that are no share of a dose.
     """
-    found, problems = set(), []
+    found: set[float] = set()
+    problems: dict[Problem, None] = {}
+    dosed = _dose_columns(sources, cohort.table.columns)
     for row in cohort.rows("train"):
-        text = row.word(DOSE_COLUMN) or ""
-        try:
-            dose = float(text.replace(",", ".")) if text else None
-        except ValueError:
-            dose = math.nan
-        if dose is None:
-            continue
-        if not 0.0 < dose <= 1.0:
-            message = "the cell is not a share of the full dose, above 0 and up to 1"
-            advice = "write 0.1 for a tenth of the dose, or leave it empty"
-            problems.append(Problem("E_DOSE_FRACTION", message, advice, row.case, DOSE_COLUMN))
-        found.add(dose)
+        for column in (name for source, name in dosed.items() if source in row.cells):
+            text = row.word(column) or ""
+            if not text:
+                continue
+            try:
+                dose = float(text.replace(",", "."))
+            except ValueError:
+                dose = math.nan
+            if not 0.0 < dose <= 1.0:
+                message = "the cell is not a share of the full dose, above 0 and up to 1"
+                advice = "write 0.1 for a tenth of the dose, or leave it empty"
+                problems[Problem("E_DOSE_FRACTION", message, advice, row.case, column)] = None
+            found.add(dose)
     if problems:
         raise ConfigurationError(problems)
     return tuple(sorted(found))
+
+
+def _dose_columns(sources: Sequence[str], known: Collection[str]) -> dict[str, str]:
+    """Return where a table says each PET source's dose; a name that says nothing may be PET's."""
+    kinds = {source: modality_of(source) for source in sources}
+    kind = "pet" if "pet" in kinds.values() else "other"
+    dosed = {}
+    for source in (source for source in sources if kinds[source] == kind):
+        own = f"{source}_{DOSE_COLUMN}"
+        dosed[source] = own if own in known else DOSE_COLUMN
+    return dosed
 
 
 def prepare_data(
@@ -190,6 +208,7 @@ def prepare_data(
     for keys in method.reads:
         rows = _rows_for(keys, cohort, config)
         groups.append(Group(keys, prepare("preparing training cases", rows, keys)))
+    problems.update(dict.fromkeys(_unscorable(cohort, method, preprocessing)))
     prepare("checking validation cases", cohort.rows("validation"))
     if problems:
         raise Refusal(problems)
@@ -205,6 +224,18 @@ def prepare_data(
         augment=train.augment,
         seed=train.seed,
     )
+
+
+def _unscorable(cohort: Cohort, method: Method, preprocessing: Preprocessing) -> Iterator[Problem]:
+    """Find the validation cases that a `split` column names and whose answer cannot be scored."""
+    labels = next(iter(method.answers.values())).kind == "labels"
+    truth = (preprocessing.label_column,) if labels else preprocessing.target_columns[:1]
+    wanted = [column for column in (*preprocessing.inputs, *truth) if column is not None]
+    for row in cohort.rows("validation"):
+        for column in (column for column in wanted if column not in row.cells):
+            message = "a validation case lacks an image that scoring its answer needs"
+            advice = "fill the cell, or give the case another split"
+            yield Problem("E_COLUMN_EMPTY", message, advice, row.case, column)
 
 
 def _tell(cases: Mapping[str, CachedCase]) -> None:

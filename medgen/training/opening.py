@@ -30,15 +30,17 @@ def open_run(
 ) -> None:
     """Write what a run holds before its first step; the earlier stages of its chain stay.
 
-    `features` is the digest of the weights whose features the losses compare.
+    `features` is the digest of the weights whose features the losses compare. A run that is no
+    chain keeps no stages: they show patients, and nobody would look for them there.
 
     Raises:
         ConfigurationError: the folder is taken and `overwrite` is not set.
     """
-    if is_taken(folder):
+    single = config.fed_column is None
+    if is_taken(folder) or (single and folder.chain.exists()):
         if not overwrite:
             raise taken()
-        clear(folder)
+        clear(folder, chain=single)
     write_config(folder, config)
     write_statistics(folder, statistics)
     write_json(folder.record, _record(features))
@@ -86,15 +88,7 @@ def reopen_run(folder: RunFolder, config: Config, cohort: Cohort, *, features: s
     """
     for part in (folder.model, folder.training):
         remove_leftovers(part)
-    then = yaml.safe_load(folder.config.read_text(encoding="utf-8"))
-    changed = sorted(_changed_keys(then, config.as_json()))
-    if changed:
-        problem = Problem(
-            "E_RESUME_CONFIG",
-            f"the configuration differs from the run's in {', '.join(changed)}",
-            "put it back, or start a new run with --from to keep the weights",
-        )
-        raise ConfigurationError(problem)
+    check_unchanged(folder, config)
     if json.loads(folder.cases.read_text(encoding="utf-8")) != json.loads(
         json.dumps(_cases(cohort))
     ):
@@ -109,6 +103,22 @@ def reopen_run(folder: RunFolder, config: Config, cohort: Cohort, *, features: s
         message = "the run began with the features of other weights than --features names now"
         advice = "name the run that it began with, or start a new run with --from"
         raise ConfigurationError(Problem("E_RESUME_FEATURES", message, advice))
+
+
+def check_unchanged(folder: RunFolder, config: Config) -> None:
+    """Check that a run goes on with the configuration, complete, that it began with.
+
+    Raises:
+        ConfigurationError: naming the changed keys.
+    """
+    then = yaml.safe_load(folder.config.read_text(encoding="utf-8"))
+    changed = sorted(_changed_keys(then, config.as_json()))
+    if changed:
+        advice = "put it back, or start a new run"
+        # A chain trains several networks, and --from gives the weights of one.
+        advice += " with --from to keep the weights" if config.fed_column is None else ""
+        message = f"the configuration differs from the run's in {', '.join(changed)}"
+        raise ConfigurationError(Problem("E_RESUME_CONFIG", message, advice))
 
 
 def _cases(cohort: Cohort) -> dict[str, Any]:

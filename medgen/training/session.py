@@ -180,47 +180,62 @@ def train(
         ConfigurationError: the run folder is refused.
         GuardStop, Interrupted: see `Loop.run`.
     """
-    folder, config = RunFolder(run), session.config
     with locked(run):
-        if resume and folder.cases.is_file():
-            reopen_run(folder, config, session.cohort, features=session.features_digest)
-        else:
-            # What a kill left of an opening holds nothing: resuming opens it anew.
-            anew = overwrite or (resume and not folder.state.is_file())
-            open_run(
-                folder,
-                config,
-                session.cohort,
-                session.statistics,
-                features=session.features_digest,
-                overwrite=anew,
-            )
-        if upstream is not None:
-            keep_upstream(folder, RunFolder(upstream))
-        loop = Loop(
-            session.method,
-            session.specs,
-            config,
+        return train_held(
+            session, run, resume=resume, overwrite=overwrite, upstream=upstream, progress=progress
+        )
+
+
+def train_held(
+    session: Session,
+    run: Path,
+    *,
+    resume: bool = False,
+    overwrite: bool = False,
+    upstream: Path | None = None,
+    progress: Progress = lambda step, losses, score: None,
+) -> Outcome:
+    """Do what `train` does, in a folder whose lock the caller holds."""
+    folder, config = RunFolder(run), session.config
+    if resume and folder.cases.is_file():
+        reopen_run(folder, config, session.cohort, features=session.features_digest)
+    else:
+        # What a kill left of an opening holds nothing: resuming opens it anew.
+        anew = overwrite or (resume and not folder.state.is_file())
+        open_run(
             folder,
-            batch=session.batch,
-            device=session.device,
-            precision=session.precision,
-        )
-        loop.restore()
-        validation = Validation(
-            loop.average.method,
             config,
-            session.preprocessing,
-            session.cohort.rows("validation"),
-            device=session.device,
-            precision=session.precision,
+            session.cohort,
+            session.statistics,
+            features=session.features_digest,
+            overwrite=anew,
         )
-        try:
-            if not loop.position.finished:
-                loop.run(validation, progress)
-        finally:
-            # Weights that can be converted with have a card, whatever stopped the training.
-            write_card(folder, config, session.statistics)
+    if upstream is not None:
+        keep_upstream(folder, RunFolder(upstream))
+    loop = Loop(
+        session.method,
+        session.specs,
+        config,
+        folder,
+        batch=session.batch,
+        device=session.device,
+        precision=session.precision,
+    )
+    loop.restore()
+    validation = Validation(
+        loop.average.method,
+        config,
+        session.preprocessing,
+        session.cohort.rows("validation"),
+        device=session.device,
+        precision=session.precision,
+    )
+    try:
+        if not loop.position.finished:
+            loop.run(validation, progress)
+    finally:
+        # Weights that can be converted with have a card, whatever stopped the training.
+        write_card(folder, config, session.statistics)
     return Outcome(
         loop.position.step,
         loop.position.best_step,

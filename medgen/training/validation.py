@@ -154,6 +154,11 @@ def check_profile(config: Config, method: Method) -> None:
     """
     validate = config.train.validate_
     kind = next(iter(method.answers.values())).kind
+    targets = config.roles.target.columns if config.roles.target else ()
+    if kind == "image" and len(targets) > 1:
+        message = f"roles.target names {len(targets)} columns; an answer is one image"
+        advice = "name one, and train a run for each of the others"
+        raise ConfigurationError(Problem("E_CONFIG_ROLE", message, advice))
     fitting = [name for name, profile in PROFILES.items() if profile.kind == kind]
     if validate.profile not in PROFILES:
         fault = f"train.validate.profile: {validate.profile!r} is not known"

@@ -67,6 +67,12 @@ def test_a_chain_is_trained_checked_and_converted_by_the_same_words(
     config = write(tmp_path / "chain.yaml", chain={"stages": 2, "folds": 2, "feed": "replace"})
     run, out = tmp_path / "run", tmp_path / "out"
     assert train(config, table, run, "--dry-run") == Exit.OK
+    # What the training will refuse, trying it out refuses.
+    many = "chain.folds=3"
+    assert train(config, table, run, "--dry-run", "--set", many) == Exit.USAGE
+    assert "E_CHAIN_FOLDS" in capsys.readouterr().err
+    assert train(config, table, run, "--dry-run", "--from", str(tmp_path)) == Exit.USAGE
+    assert "E_CHAIN_FROM" in capsys.readouterr().err
     assert not run.exists()
     assert train(config, table, run) == Exit.OK
     told = capsys.readouterr().err

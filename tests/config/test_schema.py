@@ -169,4 +169,6 @@ def test_a_chain_feeds_one_target_column() -> None:
     assert "there are 0" in problems(chain={}, **without)[0]
     named = {"roles": {"source": ["mr", "ct_stage_1"], "target": ["ct"]}}
     scales = plain()["intensity"] | {"ct_stage_1": {"scale": "percentile"}}
-    assert "rename" in problems(chain={}, intensity=scales, **named)[0]
+    for stages in (2, 3):  # of three stages, the second is fed the first's answers
+        found = problems(chain={"stages": stages}, intensity=scales, **named)
+        assert "rename" in found[0]

@@ -195,3 +195,22 @@ def test_a_group_that_reads_no_label_does_not_look_for_classes():
     labelled = Group(frozenset({"source"}), [labelled_case(0)])
     options = {"patch": (8, 8, 8), "batch_size": 2, "augment": STILL, "seed": 1}
     assert equal(Batches([plain], **options).batch(4), Batches([labelled], **options).batch(4))
+
+
+def test_no_voxel_is_only_ever_context():
+    """A corner is answered too, within a margin that goes on beyond the border by its edge."""
+    case = make_case(0)
+    corner = case.arrays["source"][0, 0, 0, 0]
+    batches = make_batches(cases=1, margin=3, inside_mask=0.0)
+    answered = [
+        patch[0, 3:-3, 3:-3, 3:-3] for step in range(60) for patch in batches.batch(step)["source"]
+    ]
+    first = next(patch for patch in answered if float(patch[0, 0, 0]) == corner)
+    np.testing.assert_array_equal(first.numpy(), case.arrays["source"][0, :8, :8, :8])
+    whole = next(
+        patch
+        for step in range(60)
+        for patch in batches.batch(step)["source"]
+        if float(patch[0, 3, 3, 3]) == corner
+    )
+    assert (whole[0, :4, 3, 3] == float(corner)).all(), "as conversion pads"

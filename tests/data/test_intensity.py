@@ -68,9 +68,21 @@ def test_percentiles_are_measured_inside_the_body_and_never_clip():
     values = np.concatenate([np.zeros(1000), np.linspace(100, 200, 101)])
     scale = PercentileScale(scale="percentile", low=0, high=100)
     codec = measure(scale, values, values > 0)
-    assert (codec.low, codec.high, codec.background) == (100.0, 200.0, 100.0)
+    assert (codec.low, codec.high, codec.background) == (100.0, 200.0, 0.0)
     assert codec.clipped(np.array([1e6])) == 0
     assert codec.encode(np.array([300.0]))[0] == pytest.approx(3.0)
+
+
+@pytest.mark.parametrize(("lowest", "air"), [(500.0, 0.0), (-3.0, -3.0)])
+def test_air_is_nothing_unless_the_body_itself_goes_below(lowest, air):
+    values = np.linspace(lowest, lowest + 1000, 101)
+    scale = PercentileScale(scale="percentile", low=0, high=100)
+    codec = measure(scale, values, values > -1e9)
+    shared = measure(
+        SharedScale(scale="shared", **{"with": "pet_low"}), values, values > 0, shared=codec
+    )
+    cohort = measure(CohortScale(scale="cohort"), values, values > 0, cohort=(lowest, 2000.0))
+    assert [codec.background, shared.background, cohort.background] == [air] * 3
 
 
 @pytest.mark.parametrize("inside", [True, False])

@@ -81,6 +81,15 @@ def test_a_failed_case_does_not_stop_the_others(cohort: Path) -> None:
     assert "1 of 4 cases could not be scored" in (cohort / "report/report.html").read_text()
 
 
+def test_where_every_case_is_wanted_one_that_fails_is_refused(cohort: Path) -> None:
+    (cohort / "reference/c2.nii.gz").write_bytes(b"broken")
+    matched = match_paths(cohort / "prediction", cohort / "reference", cohort / "mask")
+    with pytest.raises(Refusal) as caught:
+        evaluate(matched, HU, cohort / "report", every=True)
+    assert {problem.case for problem in caught.value.problems} == {"c2"}
+    assert not (cohort / "report").exists()
+
+
 def test_when_every_case_fails_nothing_is_written(cohort: Path) -> None:
     for path in (cohort / "reference").iterdir():
         path.write_bytes(b"broken")

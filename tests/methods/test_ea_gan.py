@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from pydantic import TypeAdapter, ValidationError
 from torch import Tensor
 
+from medgen.config import TrainConfig
 from medgen.method import Clock, Setting
 from medgen.methods import EaGAN
 from medgen.networks import PatchDiscriminatorOptions, UNetOptions
@@ -114,6 +115,28 @@ def test_only_in_dea_the_judgement_reaches_the_generator_through_edges(
         assert max(float((a - b).abs().max()) for a, b in pairs) > 0.05 * scale
 
 
+def test_each_of_two_targets_has_edges_of_its_own(make_pair: Any, descent: Any) -> None:
+    torch.manual_seed(0)
+    method = EaGAN(Setting(2, 2, "linear"), generator=GENERATOR, discriminator=DISCRIMINATOR)
+    batch, other = make_pair(0), make_pair(1)
+    for key in ("source", "target"):
+        batch[key] = torch.cat([batch[key], 20.0 * other[key]], dim=1)  # as hot as PET may be
+    shown: list[Tensor] = []
+    judge = method.discriminator.judge
+
+    def watch(source: Tensor, real: Tensor, fake: Tensor) -> tuple[Tensor, Tensor]:
+        shown.extend([source, real])
+        return judge(source, real, fake)
+
+    method.discriminator.judge = watch  # type: ignore[method-assign]
+    losses = method.train_step(batch, descent(method, rate=0.0), at(1.0))
+    hidden = torch.where(batch["mask"] > 0, batch["target"], -1.0)
+    edges = [edges_of(channel) for channel in hidden.split(1, dim=1)]
+    torch.testing.assert_close(shown[1], torch.cat([hidden, *edges], dim=1), atol=1e-5, rtol=1e-4)
+    assert torch.equal(shown[0], batch["source"])
+    assert all(loss.isfinite() for loss in losses.values())
+
+
 @pytest.mark.parametrize(
     ("progress", "ramp", "share"),
     [(0.0, 0.2, 0.0), (0.1, 0.2, 0.5), (0.2, 0.2, 1.0), (0.9, 0.2, 1.0), (0.0, 0.0, 1.0)],
@@ -139,7 +162,7 @@ def test_the_papers_numbers_are_the_defaults() -> None:
     assert (defaults["lambda_l1"], defaults["lambda_edge"]) == (300.0, 100.0)
     assert defaults["edges"] == "discriminator"
     assert defaults["generator"].name == "pix2pix_unet"
-    assert defaults["generator"].divisor == 128
+    assert defaults["generator"].divisor == 64 == TrainConfig().patch[0]  # the authors' unet_64
     judge = defaults["discriminator"]
     assert (judge.channels, judge.layers, judge.norm, judge.padding) == (64, 3, "batch", 2)
     assert {(s.name, s.learning_rate, s.betas) for s in build().optimizers().values()} == {

@@ -173,12 +173,29 @@ def test_structural_similarity_equals_monais(
     batch = {key: image for key, image in make_pair().items() if key != "mask"}
     with torch.no_grad():
         fake = built.generator(batch["source"])
-    expected = SSIMLoss(3, data_range=2.0)(fake, batch["target"])
+    expected = SSIMLoss(3, data_range=2.0)(fake + 1, batch["target"] + 1)
     minimize = descent(built)
     losses = built.train_step(batch, minimize, CLOCK)
     torch.testing.assert_close(losses["ssim"].detach(), expected, rtol=1e-4, atol=1e-5)
     rest = (1.0 if method is Regression else 100.0) * losses["l1"] + losses.get("adversarial", 0.0)
     assert minimize.log[-1][1] == pytest.approx((rest + 7.0 * expected).item(), rel=1e-4)
+
+
+@pytest.mark.parametrize("mask_loss", [False, True])
+def test_structural_similarity_weighs_an_error_alike_in_the_middle_of_the_scale(
+    mask_loss: bool, make_pair: Any
+) -> None:
+    """Encoded images are zero there: 988 HU, or a tissue of middling brightness."""
+    built = build(Regression, generator=UNET, lambda_ssim=1.0, mask_loss=mask_loss)
+    found = []
+    for level in (-0.5, 0.0, 0.02, 0.5):
+        batch = make_pair()
+        batch["mask"] = torch.ones_like(batch["mask"])
+        batch["target"] = level + 0.01 * batch["target"]
+        pair = built.pair(batch)
+        found.append(built.likeness(pair, pair.target + 0.05)["ssim"].loss().item())
+    assert found == sorted(found, reverse=True), "the brighter, the less does one step matter"
+    assert found[0] < 20 * found[-1]
 
 
 @pytest.mark.parametrize(("method", "options"), FEATURED)

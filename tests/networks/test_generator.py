@@ -166,7 +166,7 @@ def test_a_long_residual_adds_the_source_to_the_networks_answer(
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"activation": "tanh"}, "shared or other linear scale"),
+        ({"activation": "tanh"}, "window scale.*shared"),
         ({"source_channels": 1, "target_channels": 2}, "1 channels and the answer 2"),
     ],
 )

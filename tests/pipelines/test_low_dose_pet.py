@@ -92,6 +92,8 @@ def test_held_out_sample_heads_lose_noise_and_keep_their_uptake(tmp_path: Path) 
     """The configuration as it is, at 1/20 of the counts: about ten minutes on one core."""
     ended = run("--output", tmp_path / "out", "--dose", "0.05", "--device", "cpu")
     assert ended.returncode == 0, ended.stderr
+    # Another dose's heads lie elsewhere, so that a second call cannot pass off these for them.
+    assert (tmp_path / "out" / "cases_0.05" / "cases.csv").is_file()
     reports = tmp_path / "out" / "reports"
     low, learned = means(reports / "pet_low"), means(reports / "conditional_gan")
     assert learned["nrmse_range"] < 0.9 * low["nrmse_range"], (low, learned)

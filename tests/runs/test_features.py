@@ -245,7 +245,7 @@ DEEP = {**UNET, "channels": [4, 4, 4, 4]}
 
 
 @pytest.mark.parametrize(
-    ("patch", "network"), [([16, 16, 22], DEEP), ([16, 16, 16], DEEP), ([32, 32, 20], DEEP)]
+    ("patch", "network"), [([16, 16, 22], DEEP), ([16, 16, 8], DEEP), ([32, 32, 20], DEEP)]
 )
 def test_a_patch_that_the_segmenter_does_not_take_is_refused(
     lend: Any, patch: list[int], network: Any
@@ -254,7 +254,7 @@ def test_a_patch_that_the_segmenter_does_not_take_is_refused(
         methods={"segmenter": {"network": network}},
         train={"patch": [24, 24, 24], "validate": {"profile": "segmentation"}},
     )
-    with pytest.raises(ConfigurationError, match="multiples of 8 from 24 on") as error:
+    with pytest.raises(ConfigurationError, match="multiples of 8 from 16 on") as error:
         lend(theirs, borrower(train={"patch": patch}))
     assert codes(error) == ["E_FEATURES_PATCH"]
 

@@ -15,7 +15,7 @@ from safetensors.torch import load_file
 from medgen.config import Config, parse_config
 from medgen.conversion import converter_of
 from medgen.problems import ConfigurationError
-from medgen.runs import RunFolder, load_model
+from medgen.runs import RunFolder, describe, load_model
 from medgen.training import train_table
 from medgen.volumes import open_volume
 
@@ -133,13 +133,71 @@ def test_a_chain_replaces_no_run_unasked(
     assert RunFolder(run).config.stat().st_mtime_ns != before
 
 
-def test_a_chain_refuses_what_it_cannot_do(
+def test_a_chain_refuses_what_it_cannot_do_before_its_first_step(
     make_config: Any, tiny_cohort: Path, tmp_path: Path
 ) -> None:
-    with pytest.raises(ConfigurationError, match=r"E_CHAIN_FOLDS.*3 training patients.*4 folds"):
-        run_chain(chained(make_config, folds=4), tiny_cohort, tmp_path)
-    with pytest.raises(ConfigurationError, match="E_CHAIN_FROM"):
-        run_chain(chained(make_config), tiny_cohort, tmp_path, start_from=tmp_path)
+    def step(*_: object) -> None:
+        raise AssertionError("a step was made")
+
+    def refused(config: Config, message: str, **options: Any) -> None:
+        with pytest.raises(ConfigurationError, match=message):
+            run_chain(config, tiny_cohort, tmp_path, progress=step, **options)
+
+    folds = r"E_CHAIN_FOLDS.*3 training patients.*4 folds"
+    refused(chained(make_config, folds=4), folds)
+    refused(chained(make_config), "E_CHAIN_FROM", start_from=tmp_path)
+    # Class numbers in the CT's scale would pass for tissue.
+    labels = make_config("segmenter").as_json()
+    refused(parse_config({**labels, "chain": {"stages": 2}}), "E_CHAIN_METHOD.*labels")
+
+
+def test_a_finished_chain_says_at_once_that_its_stages_were_others(
+    make_config: Any, tiny_cohort: Path, tmp_path: Path
+) -> None:
+    run = run_chain(chained(make_config, folds=1), tiny_cohort, tmp_path)
+    longer = chained(make_config, folds=1, stages=3)
+    with pytest.raises(ConfigurationError, match=r"E_RESUME_CONFIG.*chain\.stages"):
+        run_chain(longer, tiny_cohort, tmp_path, resume=True)
+    assert not RunFolder(run).stage_run(2).exists()
+
+
+def test_nobody_else_clears_a_chain_that_is_at_work(
+    make_config: Any, tiny_cohort: Path, tmp_path: Path
+) -> None:
+    config, tried = chained(make_config, folds=1), []
+
+    def meddle(what: str, *_: object) -> None:
+        tried.append(what)
+        with pytest.raises(ConfigurationError, match="E_LOCKED"):
+            run_chain(config, tiny_cohort, tmp_path, overwrite=True)
+
+    run_chain(config, tiny_cohort, tmp_path, progress=meddle)
+    assert {"stage 1 of 2", "stage 2 of 2"} == set(tried)
+
+
+def test_a_single_run_neither_mixes_with_the_stages_of_a_chain_nor_keeps_them(
+    make_config: Any, tiny_cohort: Path, tmp_path: Path
+) -> None:
+    def stop(*_: object) -> None:
+        raise Stop
+
+    with pytest.raises(Stop):
+        run_chain(chained(make_config), tiny_cohort, tmp_path, progress=stop)
+    single = chained(make_config, stages=1)
+    for resume in (False, True):
+        with pytest.raises(ConfigurationError, match="E_RUN_EXISTS"):
+            run_chain(single, tiny_cohort, tmp_path, resume=resume)
+    run = run_chain(single, tiny_cohort, tmp_path, overwrite=True)
+    assert not RunFolder(run).chain.exists()
+
+
+def test_a_chain_is_described_by_the_digest_that_its_answers_name(
+    make_config: Any, tiny_cohort: Path, tmp_path: Path
+) -> None:
+    run = run_chain(chained(make_config, folds=1, stages=3), tiny_cohort, tmp_path)
+    assert describe(run)["weights_sha256"] == load_model(run, device=CPU).weights_digest
+    RunFolder(run).upstream.upstream.weights.unlink()
+    assert describe(run)["weights_sha256"] is None
 
 
 def test_a_run_without_its_earlier_stage_says_so(

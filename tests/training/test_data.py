@@ -8,7 +8,9 @@ from typing import Any
 
 import pytest
 
-from medgen.problems import ConfigurationError
+from medgen.config import parse_config
+from medgen.problems import ConfigurationError, Refusal
+from medgen.training import prepare_session
 from medgen.training.data import Cohort, dose_fractions, read_cohort
 
 PAIR = (frozenset({"source", "target"}),)
@@ -47,26 +49,58 @@ def test_a_split_column_keeps_cases_to_convert(tmp_path: Path, make_config: Any)
     assert cohort.split["test"] == ("h0",)
 
 
-def dosed(folder: Path, *doses: str) -> Path:
-    for name in ("mr.nii", "ct.nii"):
+def dosed(folder: Path, *doses: str, **more: str) -> Path:
+    for name in ("pet.nii", "ct.nii"):
         (folder / name).write_bytes(b"any")
-    lines = [f"p{k},p{k},mr.nii,ct.nii,train,,{dose}" for k, dose in enumerate(doses)]
-    header = "case,patient,mr,ct,split,seg,dose_fraction"
+    others = "".join(f",{dose}" for dose in more.values())
+    lines = [f"p{k},p{k},pet.nii,ct.nii,train,,{dose}{others}" for k, dose in enumerate(doses)]
+    header = ",".join(["case,patient,pet_low,mr,split,ct,dose_fraction", *more])
     (folder / "cases.csv").write_text("\n".join([header, *lines]) + "\n")
     return folder / "cases.csv"
 
 
 def cohort_of(data: Path, make_config: Any) -> Cohort:
-    return read_cohort(data, make_config("regression"), reads=PAIR)
+    raw = make_config("regression").as_json()
+    raw["roles"] = {"source": ["pet_low", "mr"], "target": ["ct"]}
+    raw["intensity"]["pet_low"], raw["labels"] = {"scale": "percentile"}, {}
+    return read_cohort(data, parse_config(raw), reads=(frozenset({"source"}),))
 
 
-def test_the_doses_of_the_training_cases_are_kept(tmp_path: Path, make_config: Any) -> None:
-    cohort = cohort_of(dosed(tmp_path, "0.1", "0.25", "0.1", ""), make_config)
-    assert dose_fractions(cohort) == (0.1, 0.25)
+@pytest.mark.parametrize("tenth", ["0.1", '"0,1"', " 1e-1 "])
+def test_the_doses_of_the_training_cases_are_kept(
+    tmp_path: Path, make_config: Any, tenth: str
+) -> None:
+    cohort = cohort_of(dosed(tmp_path, tenth, "0.25", "0.1", ""), make_config)
+    assert dose_fractions(cohort, ["pet_low"]) == (0.1, 0.25)
+    assert dose_fractions(cohort, ["mr", "pet_low"]) == (0.1, 0.25)
+    assert dose_fractions(cohort, ["other"]) == ()  # no case has that image
+
+
+def test_a_model_of_no_pet_has_no_dose(tmp_path: Path, make_config: Any) -> None:
+    assert dose_fractions(cohort_of(dosed(tmp_path, "0.1"), make_config), ["mr"]) == ()
+
+
+def test_a_column_s_own_doses_win(tmp_path: Path, make_config: Any) -> None:
+    data = dosed(tmp_path, "0.25", "0.25", pet_low_dose_fraction="0.1")
+    assert dose_fractions(cohort_of(data, make_config), ["pet_low"]) == (0.1,)
 
 
 def test_a_dose_that_is_none_is_refused_by_case(tmp_path: Path, make_config: Any) -> None:
-    cohort = cohort_of(dosed(tmp_path, "0.1", "ten", "1.5", "0"), make_config)
+    cohort = cohort_of(dosed(tmp_path, "0.1", "ten", "1.5", "0", "nan"), make_config)
     with pytest.raises(ConfigurationError) as caught:
-        dose_fractions(cohort)
-    assert [problem.case for problem in caught.value.problems] == ["p1", "p2", "p3"]
+        dose_fractions(cohort, ["pet_low"])
+    assert [problem.case for problem in caught.value.problems] == ["p1", "p2", "p3", "p4"]
+    dose_fractions(cohort, ["mr"])
+
+
+@pytest.mark.parametrize("column", ["mr", "ct"])
+def test_a_validation_case_without_its_pair_is_refused_before_the_first_step(
+    tmp_path: Path, make_config: Any, tiny_cohort: Path, column: str
+) -> None:
+    text = tiny_cohort.read_text(encoding="utf-8").replace(f"c3_{column}.nii.gz", "")
+    data = tiny_cohort.with_name(f"no_{column}.csv")
+    data.write_text(text, encoding="utf-8")
+    with pytest.raises(Refusal) as caught:
+        prepare_session(make_config("regression"), data=data, cache=tmp_path, device="cpu")
+    (problem,) = caught.value.problems
+    assert (problem.code, problem.case, problem.column) == ("E_COLUMN_EMPTY", "c3", column)
