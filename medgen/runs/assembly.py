@@ -170,8 +170,8 @@ def _check_patch(config: Config, method: Method) -> None:
         Problem(
             "E_PATCH_SIZE",
             f"{key} {list(size)} does not fit the networks of {config.method!r}",
-            f"take multiples of {method.divisor} from {least} on, or give the generator fewer levels "
-            "or the discriminator fewer layers",
+            f"take multiples of {method.divisor} from {least} on, or give the generator fewer "
+            "levels or the discriminator fewer layers",
         )
         for key, size in sizes.items()
         if any(length % method.divisor or length < method.minimum_patch for length in size)
