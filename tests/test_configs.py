@@ -1,5 +1,6 @@
 """The shipped configurations build what they name, and train on patches that it can take."""
 
+import itertools
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -105,3 +106,22 @@ def test_the_first_line_is_the_command_and_what_is_commented_out_is_valid(
     file.write_text("\n".join(lines), encoding="utf-8")
     config = read_config(file)
     assert (config.chain is not None) == any(line.startswith("chain:") for line in lines)
+
+
+def test_ea_gan_beside_the_others_has_their_generator_and_without_one_the_papers() -> None:
+    raw = yaml.safe_load(shipped_configs()["mr_to_ct"])
+    blocks = raw["methods"]
+    assert blocks["ea_gan"]["generator"] == blocks["conditional_gan"]["generator"]
+    del blocks["ea_gan"]["generator"]
+    built, _ = assembled(parse_config({**raw, "method": "ea_gan"}))
+    assert built.divisor == 64
+
+
+def test_a_rival_line_in_a_comment_never_makes_a_key_twice_when_uncommented() -> None:
+    """A commented `key:` above or below the same key is a trap: uncommented, it stands twice."""
+    for text in shipped_configs().values():
+        lines = [line.strip() for line in text.splitlines()]
+        for first, second in itertools.pairwise(lines):
+            keys = [line.removeprefix("# ").partition(": ")[0] for line in (first, second)]
+            if first.startswith("#") != second.startswith("#"):
+                assert keys[0] != keys[1]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -17,6 +17,7 @@ from medgen.cli.gate_options import (
     StraightenOption,
     choice_of,
 )
+from medgen.cli.score_tables import Table, by_class, by_region, overall
 from medgen.cli.terminal import Terminal
 from medgen.problems import ConfigurationError, Problem
 
@@ -212,43 +213,19 @@ def _say(terminal: Terminal, found: Evaluation) -> None:
             continue
         if title:
             terminal.say(f"\n{title}, left out of the headline:")
-        rows = [_row(each.name, block["scores"][each.name]) for each in found.profile.overall]
-        terminal.table(["score", "mean", "95% interval", "sd", "median", "cases"], rows)
+        _print(terminal, overall(found.profile, block["scores"]))
         if found.profile.classes:
             terminal.say("\nmeans by class:")
-            terminal.table(*_by_class(found.profile, block["scores"]))
+            _print(terminal, by_class(found.profile, block["scores"]))
         if found.profile.regions:
             terminal.say("\nmeans by region:")
-            terminal.table(*_by_region(found.profile, block["scores"]))
+            _print(terminal, by_region(found.profile, block["scores"]))
     if found.summary["headline"] is None:
         terminal.warn("every scored case was seen in training: there is no headline")
     terminal.say(f"\nreport: {found.report}")
 
 
-def _by_class(profile: Profile, scores: dict[str, Any]) -> tuple[list[str], list[list[object]]]:
-    """Return the heads and the rows of the table of classes."""
-    judged = [column for column in profile.overall if column.better is not None]
-    rows = [
-        [name, *(scores[f"{column.name}_{name}"]["mean"] for column in judged)]
-        for name in profile.classes
-    ]
-    return ["class", *(column.name for column in judged)], rows
-
-
-def _by_region(profile: Profile, scores: dict[str, Any]) -> tuple[list[str], list[list[object]]]:
-    """Return the heads and the rows of the table of regions."""
-    names = [column.name for column in profile.regional]
-    rows = [
-        [region, *(scores[f"{name}_{region}"]["mean"] for name in names)]
-        for region in profile.regions
-    ]
-    return ["region", *names], rows
-
-
-def _row(name: str, scores: dict[str, Any]) -> list[object]:
-    low, high = scores["ci95"]
-    interval = f"{low:.4g} to {high:.4g}" if low is not None else ""
-    cases = scores["cases"]
-    if scores["infinite"]:
-        cases = f"{cases} and {scores['infinite']} infinite"
-    return [name, scores["mean"], interval, scores["sd"], scores["median"], cases]
+def _print(terminal: Terminal, table: Table) -> None:
+    terminal.table(table.heads, table.rows)
+    for line in table.below:
+        terminal.say(line)

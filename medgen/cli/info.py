@@ -7,12 +7,15 @@ import platform
 from collections.abc import Mapping
 from importlib import metadata
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 import medgen
 from medgen.cli.terminal import Terminal
+
+if TYPE_CHECKING:
+    from medgen.config import Config
 
 PACKAGES = ("torch", "monai", "numpy", "scipy", "scikit-image", "nibabel", "SimpleITK")
 
@@ -26,16 +29,42 @@ def info(
 ) -> None:
     """Say what a run is; without one, list versions and devices."""
     terminal = Terminal.of(context)
-    if run is None:
-        facts = {"versions": versions(), "devices": devices()}
-    else:
-        from medgen.runs import describe
-
-        facts = describe(run)
+    facts = _run(run) if run else {"versions": versions(), "devices": devices()}
     if as_json:
         terminal.json(facts)
     else:
         terminal.say("\n".join(outline(facts)))
+
+
+def _run(run: Path) -> dict[str, Any]:
+    """Return what a run is, its validation scores with their units."""
+    from medgen.runs import RunFolder, describe, read_run_files
+
+    facts = describe(run)
+    config, _, _ = read_run_files(RunFolder(run))
+    units = score_units(config)
+    for name, score in facts["best"].get("validation", {}).items():
+        score["unit"] = units.get(name, "")
+    return facts
+
+
+def score_units(config: Config) -> dict[str, str]:
+    """Return the unit of each validation score of a run; "" where it has none.
+
+    PET is in the unit that the configuration gives the target, or the column whose scale it shares.
+    """
+    from medgen.data import Classes
+    from medgen.data.intensity import unit_of
+    from medgen.metrics import PROFILES, SUV_OR_BECQUEREL, UNIT_UNKNOWN
+
+    profile = PROFILES[config.train.validate_.profile]
+    profile = profile.for_labels(Classes.of(config.labels).written)
+    if profile.unit == SUV_OR_BECQUEREL and config.roles.target:
+        scale = config.intensity[config.roles.target.columns[0]]
+        scale = config.intensity[scale.column] if scale.scale == "shared" else scale
+        known = {"suv": "SUV", "bq/ml": "Bq/ml"}
+        profile = profile.in_unit(known.get(unit_of(scale).casefold(), UNIT_UNKNOWN))
+    return {column.name: column.unit for column in profile.details}
 
 
 def versions() -> dict[str, str]:

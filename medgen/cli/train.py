@@ -60,7 +60,14 @@ def train(
     from medgen.config import read_config
     from medgen.problems import ConfigurationError, Problem
     from medgen.runs import assemble
-    from medgen.training import check_chain, folds_of, prepare_session, train_table, try_step
+    from medgen.training import (
+        check_chain,
+        folds_of,
+        prepare_session,
+        train_table,
+        trainings_of,
+        try_step,
+    )
 
     terminal = Terminal.of(context)
     if resume and (overwrite or start_from is not None):
@@ -88,6 +95,8 @@ def train(
             )
         if chained:
             folds_of(settings, session.cohort)
+            count, steps = trainings_of(settings), settings.train.steps
+            terminal.note(f"medgen: a chain of {count} trainings of {steps} steps each")
         tell(terminal, session)
         losses = try_step(session)
         terminal.say("dry run: everything is in order; " + summary(losses, None))

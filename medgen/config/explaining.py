@@ -40,8 +40,9 @@ def explain(model: type[BaseModel], error: ValidationError, prefix: str = "") ->
     unions: dict[str, int] = {}
     for entry in error.errors(include_url=False):
         keys, block = _place(model, entry["loc"])
+        _, owner = _place(model, entry["loc"][:-2])
         name = ".".join([prefix, *keys] if prefix else keys)
-        described = list(_describe(name, keys, block, dict(entry)))
+        described = list(_describe(name, keys, block, dict(entry), owner))
         if block is not _ANY_OF:
             problems += described
         elif name in unions:
@@ -61,14 +62,12 @@ _ANY_OF = object()
 
 
 def _describe(
-    name: str, keys: Sequence[str], block: Any, entry: dict[str, Any]
+    name: str, keys: Sequence[str], block: Any, entry: dict[str, Any], owner: Any
 ) -> Iterator[Problem]:
-    """Turn one pydantic error into problems."""
+    """Turn one pydantic error into problems; `owner` is the union that the block is one of."""
     kind, value = entry["type"], entry.get("input")
     if kind in _UNKNOWN:
-        known = _known_keys(block)
-        hint = _closest(keys[-1], known)
-        advice = f"{hint}known here: {', '.join(known)}"
+        advice = _advice_on_unknown(name, block, owner)
         yield Problem("E_CONFIG_KEY", f"unknown key {name!r}", advice)
     elif kind == "missing" and (block is _ANY_OF or isinstance(entry["loc"][-1], int)):
         owner = name if block is _ANY_OF else name.rpartition(".")[0]
@@ -97,6 +96,25 @@ def _describe(
     else:
         for message in str(entry["msg"]).removeprefix("Value error, ").split("\n"):
             yield _value_problem(name, message, value, kind)
+
+
+def _advice_on_unknown(name: str, block: Any, owner: Any) -> str:
+    """Name the known keys, and say so where the key is one of another network in its place.
+
+    Such keys remain where `--set` changes a block's `name` alone.
+    """
+    known = _known_keys(block)
+    place, _, key = name.rpartition(".")
+    others = [
+        _fields(_bare(branch)) for branch in get_args(owner) if _is_union(owner) and branch != block
+    ]
+    if "name" in known and any("name" in fields and key in fields for fields in others):
+        (chosen, *_) = get_args(_fields(block)["name"])
+        return (
+            f"known to network {chosen}: {', '.join(known)}; the key is another network's, so set "
+            f"the whole block: --set '{place}={{name: {chosen}}}'"
+        )
+    return f"{_closest(key, known)}known here: {', '.join(known)}"
 
 
 def _value_problem(name: str, message: str, value: Any, kind: str) -> Problem:

@@ -11,6 +11,10 @@ _FLOAT_TAG = "tag:yaml.org,2002:float"
 _EXPONENT = re.compile(r"[-+]?([0-9]+(\.[0-9]*)?|\.[0-9]+)[eE][-+]?[0-9]+$")
 
 
+class KeyTwiceError(yaml.constructor.ConstructorError):
+    """A key stands twice in one block."""
+
+
 class _PlainLoader(yaml.SafeLoader):
     """PyYAML's safe loader, with the silent surprises turned into errors."""
 
@@ -27,9 +31,8 @@ class _PlainLoader(yaml.SafeLoader):
         seen: set[str] = set()
         for key, _ in node.value:
             if isinstance(key, yaml.ScalarNode) and key.value in seen:
-                raise yaml.constructor.ConstructorError(
-                    None, None, f"the key {key.value!r} stands twice in one block", key.start_mark
-                )
+                message = f"the key {key.value!r} stands twice in one block"
+                raise KeyTwiceError(None, None, message, key.start_mark)
             seen.add(str(key.value))
         return super().construct_mapping(node, deep)
 

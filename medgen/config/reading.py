@@ -11,7 +11,7 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from medgen.config.explaining import explain
-from medgen.config.plain_yaml import load_plain
+from medgen.config.plain_yaml import KeyTwiceError, load_plain
 from medgen.config.schema import Config
 from medgen.problems import ConfigurationError, Problem
 
@@ -86,7 +86,9 @@ def _read_yaml(path: Path) -> dict[str, Any]:
         mark = getattr(error, "problem_mark", None)
         where = f" at line {mark.line + 1}" if mark else ""
         what = getattr(error, "problem", None) or "not valid YAML"
-        raise _refuse("E_CONFIG_YAML", f"{what}{where}", "check the indentation there") from None
+        twice = isinstance(error, KeyTwiceError)
+        advice = "remove one of the two" if twice else "check the indentation there"
+        raise _refuse("E_CONFIG_YAML", f"{what}{where}", advice) from None
     if not isinstance(raw, dict):
         raise _refuse("E_CONFIG_YAML", "the file is not a block of keys", "see `medgen init`")
     return raw
@@ -107,6 +109,9 @@ def _override(raw: dict[str, Any], assignment: str) -> None:
             raise _refuse("E_SET", f"{key!r}: {parent!r} is a value, not a block of keys")
     try:
         block[last] = load_plain(text)
+    except KeyTwiceError as error:
+        advice = "remove one of the two"
+        raise _refuse("E_SET", f"{key!r}: {error.problem}", advice) from None
     except yaml.YAMLError:
         raise _refuse(
             "E_SET", f"{key!r}: the value is not valid YAML", "put it in quotes"

@@ -37,6 +37,9 @@ class PercentileScale(Bounds):
     scale: Literal["percentile"]
     low: Percentile = 0.5
     high: Percentile = 99.5
+    unit: Annotated[str, Field(min_length=1)] | None = None
+    """What the files measure, where that is physical (SUV, Bq/ml): NIfTI names no unit. DICOM PET
+    comes in it, or is refused; without one it keeps its own."""
 
 
 class CohortScale(Bounds):

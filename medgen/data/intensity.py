@@ -71,7 +71,9 @@ class Codec:
 
 def unit_of(scale: Scale) -> str:
     """Return the unit that a scale promises."""
-    return scale.unit if isinstance(scale, WindowScale) else ARBITRARY
+    if isinstance(scale, WindowScale | PercentileScale):
+        return scale.unit or ARBITRARY
+    return ARBITRARY
 
 
 def percentiles(
@@ -110,9 +112,9 @@ def measure(
 ) -> Codec:
     """Return the codec of one volume (X, Y, Z) in physical units, by one of four scales.
 
-    `window` is fixed and clips. `percentile` is measured inside the body and keeps the volume's own
-    `unit`; `cohort` was fitted on the training cases; `shared` is another column's codec. These
-    three go on beyond their ends.
+    `window` is fixed and clips. `percentile` is measured inside the body, in the unit that it
+    names or else the volume's own `unit`; `cohort` was fitted on the training cases; `shared` is
+    another column's codec. These three go on beyond their ends.
 
     Raises:
         Refusal: E_FLAT_INTENSITY where the percentiles inside the body are equal.
@@ -130,7 +132,7 @@ def measure(
         low, high = cohort
         return Codec(low, high, False, ARBITRARY, _air(low))
     low, high = percentiles(scale, values, body)
-    return Codec(low, high, False, unit, _air(low))
+    return Codec(low, high, False, scale.unit or unit, _air(low))
 
 
 def _air(low: float) -> float:

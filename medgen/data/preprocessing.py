@@ -138,12 +138,16 @@ class Preprocessing:
             try:
                 if scale is not None:
                     check_modality(column, volume)
-                found[column] = in_unit(volume, unit_of(scale)) if scale is not None else volume
+                found[column] = in_unit(volume, self._unit(scale)) if scale is not None else volume
             except Refusal as error:
                 problems += error.at(column=column).problems
         if problems:
             raise Refusal(problems)
         return found
+
+    def _unit(self, scale: Scale) -> str:
+        """Return the unit that a scale promises; one that is shared promises the other column's."""
+        return unit_of(self.intensity[scale.column] if isinstance(scale, SharedScale) else scale)
 
     def answer_unit(self, volumes: Mapping[str, Volume]) -> str:
         """Return the unit that an answer to these source volumes will have, before any is made."""
@@ -151,7 +155,8 @@ class Preprocessing:
         if isinstance(scale, SharedScale):
             column = scale.column
             scale = self.intensity[column]
-            if isinstance(scale, PercentileScale) and column in volumes:
+            unnamed = isinstance(scale, PercentileScale) and scale.unit is None
+            if unnamed and column in volumes:
                 return volumes[column].unit
         return unit_of(scale)
 

@@ -129,8 +129,8 @@ def _warnings(one: Report, other: Report, pairs: Sequence[str], patients: int) -
             )
     if one.profile.unit != other.profile.unit:
         warnings.append(
-            f"one report is in {one.profile.unit} and the other in {other.profile.unit}: only "
-            "scores without that unit can be compared"
+            f"the reports' units differ ({one.profile.unit}; {other.profile.unit}): only scores "
+            "without that unit can be compared"
         )
     if one.mask != other.mask:
         warnings.append(f"the masks have two sources: {one.mask}; {other.mask}")

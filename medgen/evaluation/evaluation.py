@@ -84,7 +84,7 @@ def evaluate(
         on_case(scored)
     if (any if every else all)(result.failed for result in results):
         raise Refusal(problem for result in results for problem in result.problems)
-    shown, doubts = in_common_unit(profile, {r.unit for r in results if not r.failed})
+    shown, doubts = in_common_unit(profile, [r.unit for r in results if not r.failed])
     facts = {
         **_facts(matched, profile, labelling, regions),
         "remarks": [*regions.remarks, *doubts],

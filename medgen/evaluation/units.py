@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -10,13 +10,19 @@ from numpy.typing import NDArray
 
 from medgen.dicom.frames import BECQUEREL, SUV
 from medgen.evaluation.sidecars import Sidecar
-from medgen.metrics import SUV_OR_BECQUEREL, Profile
+from medgen.metrics import SUV_OR_BECQUEREL, UNIT_UNKNOWN, Profile
 from medgen.problems import Problem, Refusal
 from medgen.volumes import ARBITRARY, Volume, in_unit
 
 SCORED = ("prediction", "reference")
-PET_UNITS = (SUV, BECQUEREL, SUV_OR_BECQUEREL)
-"""What the profile `pet` scores in; the last where it is not known which."""
+UNITS_DIFFER = "units differ"
+"""What stands for the unit of means over cases in SUV and cases in Bq/ml."""
+PET_UNITS = (SUV, BECQUEREL, UNIT_UNKNOWN, UNITS_DIFFER, SUV_OR_BECQUEREL)
+"""What a report of the profile `pet` may be in; the last in reports of earlier versions."""
+_TO_NAME_IT = (
+    "convert with a run whose configuration gives the PET column `unit: SUV` or `unit: Bq/ml`, "
+    'write {"unit": "SUV"} into the prediction\'s sidecar, or give DICOM'
+)
 _OF_PET = {unit.casefold(): unit for unit in (SUV, BECQUEREL)}
 _FAR_APART = 100.0
 """A mean so many times the other's is not an error but a unit: 1 SUV is some thousand Bq/ml."""
@@ -25,10 +31,11 @@ _FAR_APART = 100.0
 def in_scored_units(
     volumes: Mapping[str, Volume], profile: Profile, said: str | None
 ) -> tuple[dict[str, Volume], str]:
-    """Return prediction and reference in the profile's unit, and that unit as far as it is known.
+    """Return prediction and reference in the profile's unit, and that unit.
 
     `said` is the prediction's unit by its sidecar, believed where the file names none. PET in two
-    units is scored in SUV. A volume that names no unit is taken at its word, as NIfTI must be.
+    units is scored in SUV. A volume that names no unit is taken at its word, as NIfTI must be; PET
+    of which neither names one is in "unit unknown".
 
     Raises:
         Refusal: E_UNIT, naming the role as its column where it is one volume's; E_SUV.
@@ -42,8 +49,10 @@ def in_scored_units(
     if profile.unit == SUV_OR_BECQUEREL:
         _refuse_others(pair, profile)
     pair = _in_one_unit(pair)
+    if profile.unit != SUV_OR_BECQUEREL:
+        return pair, profile.unit
     units = [volume.unit for volume in pair.values() if volume.unit in (SUV, BECQUEREL)]
-    return pair, units[0] if units and profile.unit == SUV_OR_BECQUEREL else profile.unit
+    return pair, units[0] if units else UNIT_UNKNOWN
 
 
 def _refuse_others(pair: Mapping[str, Volume], profile: Profile) -> None:
@@ -80,21 +89,26 @@ def _measuring(volume: Volume, role: str, unit: str) -> Volume:
         raise error.at(column=role) from None
 
 
-def in_common_unit(profile: Profile, units: Collection[str]) -> tuple[Profile, list[str]]:
-    """Return a profile of PET in the one unit that all cases have, and a warning where they differ.
+def in_common_unit(profile: Profile, units: Sequence[str]) -> tuple[Profile, list[str]]:
+    """Return a profile of PET in the unit that all cases have, and a warning where there is none.
 
-    Where a case's unit is not known, the profile stays as it is.
+    `units` are the cases' own, one for each; the profile says "unit unknown" where one case's is
+    not known, and "units differ" where some are in SUV and others in Bq/ml.
     """
     if profile.unit != SUV_OR_BECQUEREL:
         return profile, []
-    if set(units) in ({SUV}, {BECQUEREL}):
-        return profile.in_unit(next(iter(units))), []
-    if not {SUV, BECQUEREL} <= set(units):
-        return profile, []
-    absolute = [c.name for c in profile.overall if profile.unit in c.unit]
-    mixed = f"some cases are in SUV and others in Bq/ml: the means of {', '.join(absolute)}"
-    mixed += " and of the regions' SUVs" if profile.regions else ""
-    return profile, [f"{mixed} say nothing; relative scores hold"]
+    if {SUV, BECQUEREL} <= set(units):
+        absolute = [c.name for c in profile.overall if profile.unit in c.unit]
+        mixed = f"some cases are in SUV and others in Bq/ml: the means of {', '.join(absolute)}"
+        mixed += " and of the regions' SUVs" if profile.regions else ""
+        return profile.in_unit(UNITS_DIFFER), [f"{mixed} say nothing; relative scores hold"]
+    unknown = sum(unit == UNIT_UNKNOWN for unit in units)
+    if not unknown:
+        return profile.in_unit(units[0]), []
+    which = "no case" if unknown == len(units) else f"{unknown} of {len(units)} cases do not"
+    says = "says" if unknown == len(units) else "say"
+    remark = f"{which} {says} whether it is in SUV or in Bq/ml, so no mean has a unit"
+    return profile.in_unit(UNIT_UNKNOWN), [f"{remark}: {_TO_NAME_IT}"]
 
 
 def unit_doubts(

@@ -8,13 +8,15 @@ from medgen.metrics.masked import bias, mae, mse, nmse, nrmse, psnr, rmse
 from medgen.metrics.ms_ssim import ms_ssim
 from medgen.metrics.overlap import dice
 from medgen.metrics.profiles import PROFILES, Profile, profile_named
-from medgen.metrics.regions import SUV_OR_BECQUEREL
+from medgen.metrics.regions import PEAK_ML, SUV_OR_BECQUEREL, UNIT_UNKNOWN
 from medgen.metrics.ssim import ssim
 from medgen.metrics.surfaces import hausdorff
 
 __all__ = [
+    "PEAK_ML",
     "PROFILES",
     "SUV_OR_BECQUEREL",
+    "UNIT_UNKNOWN",
     "UNKNOWN",
     "Column",
     "Direction",

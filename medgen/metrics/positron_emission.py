@@ -57,7 +57,8 @@ NOTES = (
     "compared.",
     "Prediction and reference are scored in one unit. PET in Bq/ml becomes SUV where the other is "
     "in SUV and the DICOM header allows; a NIfTI file names no unit: a prediction's sidecar is "
-    "believed, and without one it is taken to be in the other file's unit.",
+    "believed, and without one it is taken to be in the other file's unit; where neither names "
+    "one, the unit is unknown.",
 )
 
 

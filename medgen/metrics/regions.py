@@ -17,8 +17,12 @@ from medgen.metrics.masked import Array, Booleans, Floats
 
 SUV_OR_BECQUEREL = "SUV or Bq/ml"
 """What PET is scored in; relative scores are the same in either."""
-PEAK_RADIUS_MM = 10.0 * (3.0 / (4.0 * math.pi)) ** (1.0 / 3.0)
-"""Of a sphere of 1 ml: 6.2 mm."""
+UNIT_UNKNOWN = "unit unknown"
+"""What stands for the unit of PET where neither volume names one."""
+PEAK_ML = 1.0
+"""The sphere of SUVpeak."""
+PEAK_RADIUS_MM = 10.0 * (3.0 * PEAK_ML / (4.0 * math.pi)) ** (1.0 / 3.0)
+"""Of that sphere: 6.2 mm."""
 
 _BIAS = "100 (prediction - reference) / reference of the {} of the region"
 COLUMNS = (

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 from medgen import __version__
 from medgen.config import Config
 from medgen.files import write_text
@@ -33,6 +35,7 @@ def card(folder: RunFolder, config: Config, statistics: Statistics) -> str:
         *_target_lines(config),
         *_chain_lines(config),
         *_dose_lines(statistics),
+        *_feature_lines(folder),
         f"- Working grid: {spacing} mm, axes ordered to RAS; "
         f"patches of {' x '.join(map(str, config.train.patch))} voxels",
         f"- Weights from step {best.get('step', 'none')} of {config.train.steps}",
@@ -90,11 +93,23 @@ def _chain_lines(config: Config) -> list[str]:
         return []
     chain = config.chain
     how = "instead of the source" if chain.feed == "replace" else "beside the source"
-    told = "by models that had seen them" if chain.folds == 1 else f"out of {chain.folds} folds"
+    told = (
+        "by models that had seen them"
+        if chain.folds == 1
+        else f"by models of {chain.folds} folds that had not seen them"
+    )
     return [
         f"- Chain of {chain.stages} stages: each is fed the answer of the one before, {how}; "
         f"training cases were answered {told}"
     ]
+
+
+def _feature_lines(folder: RunFolder) -> list[str]:
+    if not folder.record.is_file():
+        return []
+    digest = json.loads(folder.record.read_text(encoding="utf-8")).get("features_sha256")
+    said = f"- Its losses compared the features of a segmenter, weights SHA-256 `{digest}`"
+    return [said] if digest else []
 
 
 def _dose_lines(statistics: Statistics) -> list[str]:

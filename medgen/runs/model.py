@@ -232,8 +232,13 @@ def read_run_files(folder: RunFolder) -> tuple[Config, Statistics, dict[str, tup
 
     Raises:
         NothingFound: the folder is not a run.
-        ConfigurationError: a part of it is damaged.
+        ConfigurationError: a part of it is damaged, or it is a chain before its last stage.
     """
+    if not folder.config.is_file() and folder.chain.is_dir():
+        at = len(list(folder.chain.glob("stage_*")))
+        message = f"the run is a chain whose training stopped in stage {at}"
+        advice = "go on with the training: the command that it began with, and --resume"
+        raise ConfigurationError(Problem("E_RUN_UNFINISHED", message, advice))
     if not folder.config.is_file():
         advice = "give the folder of --run, which holds model/"
         problem = Problem("E_RUN_MISSING", "this is not a run folder", advice)

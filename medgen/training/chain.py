@@ -74,7 +74,7 @@ def train_table(
     folder = RunFolder(run)
     if config.fed_column is None:
         if folder.chain.exists() and not folder.cases.is_file() and not overwrite:
-            raise taken()  # an unfinished chain, which one run must not begin in the midst of
+            raise _unfinished() if resume else taken()
         session = prepare_session(
             config,
             data=data,
@@ -101,6 +101,27 @@ def train_table(
         cohort = read_cohort(data, config, reads=method.reads)
         links = _Links(config, folder, cache, device, features, report, prepared, progress)
         return links.train(cohort)
+
+
+def trainings_of(config: Config) -> int:
+    """Return how many networks are trained: 1, or more in a chain."""
+    if config.fed_column is None or config.chain is None:
+        return 1
+    chain = config.chain
+    return (chain.stages - 1) * _in_a_stage(config) + 1
+
+
+def _in_a_stage(config: Config) -> int:
+    """Return how many networks an earlier stage takes: one of all cases, and one for each fold."""
+    assert config.chain is not None
+    return 1 + (config.chain.folds if config.chain.folds > 1 else 0)
+
+
+def _unfinished() -> ConfigurationError:
+    """Return the refusal to begin one run in the midst of a chain."""
+    message = "the folder holds an unfinished chain, and the configuration has no `chain`"
+    advice = "resume with the configuration and every --set that it began with, or --overwrite it"
+    return ConfigurationError(Problem("E_RESUME_CONFIG", message, advice))
 
 
 def check_chain(config: Config, method: Method, *, start_from: Path | None = None) -> None:
@@ -145,13 +166,19 @@ class _Links:
         for stage in range(1, self.stages):
             cohort = self._stage(stage, cohort, folds)
         upstream = self.folder.stage_run(self.stages - 1)
-        return self._train(
-            self.stages, cohort, self.folder.path, f"stage {self.stages} of {self.stages}", upstream
-        )
+        return self._train(self.stages, cohort, self.folder.path, self._name(self.stages), upstream)
+
+    def _name(self, stage: int, fold: int = 0) -> str:
+        """Return what a training is called for people; fold 0 is the one of all cases."""
+        assert self.config.chain is not None
+        number = (stage - 1) * _in_a_stage(self.config) + 1 + fold
+        of_fold = f", fold {fold} of {self.config.chain.folds}" if fold else ""
+        total = trainings_of(self.config)
+        return f"training {number} of {total}: stage {stage} of {self.stages}{of_fold}"
 
     def _stage(self, stage: int, cohort: Cohort, folds: Sequence[frozenset[str]]) -> Cohort:
         """Train one earlier stage, and return the cohort with its answers as one more column."""
-        name = f"stage {stage} of {self.stages}"
+        name = self._name(stage)
         upstream = self.folder.stage_run(stage - 1) if stage > 1 else None
         everyone = self.folder.stage_run(stage)
         self._train(stage, cohort, everyone, name, upstream)
@@ -161,7 +188,7 @@ class _Links:
         answers = self._answer(stage, everyone, rows, name)
         for number, held_out in enumerate(folds if len(folds) > 1 else [], start=1):
             of_fold = self.folder.stage_run(stage, number)
-            what = f"{name}, fold {number} of {len(folds)}"
+            what = self._name(stage, number)
             self._train(stage, _without(cohort, held_out), of_fold, what, upstream)
             left = [row for row in cohort.rows("train") if row.case in held_out]
             answers |= self._answer(stage, of_fold, left, what)

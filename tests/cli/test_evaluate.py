@@ -39,8 +39,8 @@ def folders(cohort: Path) -> list[str]:
 def test_folders_to_a_report(cohort: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(folders(cohort)) == Exit.OK
     shown = capsys.readouterr()
-    assert "mae" in shown.out
-    assert "10" in shown.out
+    assert re.search(r"^mae +HU +10 ", shown.out, re.MULTILINE)
+    assert re.search(r"^psnr +dB ", shown.out, re.MULTILINE)
     assert str(cohort / "report/report.html") in shown.out
     assert "not a medical device" in shown.err
     assert {path.name for path in (cohort / "report").iterdir()} == {
@@ -143,8 +143,11 @@ def test_a_segmentation(cohort: Path, capsys: pytest.CaptureFixture[str]) -> Non
     assert "name their labels differently" in shown.err
     lines = shown.out.splitlines()
     assert lines[1].split()[:2] == ["dice", "0.9091"]
-    row = next(line.split() for line in lines if line.startswith("label_1"))
-    assert row == ["label_1", "0.9091", "2", "-16.67", "1", "1", "1"]
+    heads, units, row = lines[lines.index("means by class:") + 1 :][:3]
+    assert heads.split()[:3] == ["class", "dice", "hd95_mm"]
+    assert units.split() == ["mm", "%"]
+    assert row.split() == ["label_1", "0.9091", "2", "-16.67", "1", "1", "1"]
+    assert any(line.startswith("mean reference_volume_ml [ml]: ") for line in lines)
 
 
 def test_infinite_scores_are_counted(cohort: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -194,14 +197,16 @@ def test_uptake_by_region(
     shown = capsys.readouterr()
     assert "label values named other=7" in shown.err
     lines = shown.out.splitlines()
-    assert lines[1].split()[0] == "mae"
-    heads, row = (
-        next(line.split() for line in lines if line.startswith(start))
-        for start in ("region", "spot")
-    )
-    scores = dict(zip(heads[1:], row[1:], strict=True))
-    assert scores["suv_mean_bias"] == scores["suv_peak_bias"] == "-20"
+    assert lines[1].startswith("mae           unit unknown ")
+    assert not any(line.startswith("data_range") for line in lines)
+    assert "mean data_range [unit unknown]: 10 (no score: highest reference value" in shown.out
+    assert shown.err.count("no case says whether it is in SUV or in Bq/ml") == 1
+    heads, units, row, mark = lines[lines.index("means by region:") + 1 :][:4]
+    scores = dict(zip(heads.split()[1:], row.split()[1:], strict=True))
+    assert (scores["suv_mean_bias"], scores["suv_peak_bias"]) == ("-20", "-20*")
     assert scores["volume_ml"] == "0.216"
+    assert units.split() == ["%", "%", "%", "unit", "unknown", "unit", "unknown", "ml"]
+    assert mark.startswith("* a region under 1 ml")
 
 
 def test_every_profile_is_named_in_the_help(capsys: pytest.CaptureFixture[str]) -> None:

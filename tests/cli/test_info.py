@@ -5,7 +5,8 @@ import pytest
 
 import medgen
 from medgen.cli.app import main
-from medgen.cli.info import devices, outline, versions
+from medgen.cli.info import devices, outline, score_units, versions
+from medgen.config import read_config, shipped_configs
 from medgen.problems import Exit
 
 
@@ -44,6 +45,39 @@ def test_facts_become_indented_lines() -> None:
         "gpus 0:",
         "  name: one",
     ]
+
+
+@pytest.mark.parametrize(
+    ("name", "overrides", "units"),
+    [
+        ("mr_to_ct", [], {"mae": "HU", "psnr": "dB", "dice_bone_150": ""}),
+        ("cross_modality_mr", [], {"mae": "arbitrary", "nrmse": ""}),
+        ("low_dose_pet", [], {"mae": "unit unknown", "bias_percent": "%"}),
+        ("low_dose_pet", ["intensity.pet_low.unit=suv"], {"mae": "SUV", "data_range": "SUV"}),
+        ("tissue_segmentation", [], {"hd95_mm": "mm", "hd95_mm_csf": "mm", "dice_grey": ""}),
+    ],
+)
+def test_scores_have_the_units_of_their_profile(
+    tmp_path: Path, name: str, overrides: list[str], units: dict[str, str]
+) -> None:
+    path = tmp_path / "my.yaml"
+    path.write_text(shipped_configs()[name], encoding="utf-8")
+    found = score_units(read_config(path, overrides))
+    assert {score: found[score] for score in units} == units
+
+
+def test_the_scores_of_a_run_get_their_units(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "my.yaml"
+    path.write_text(shipped_configs()["mr_to_ct"], encoding="utf-8")
+    facts = {"best": {"step": 5, "validation": {"mae": {"mean": 60.5, "sd": None, "cases": 1}}}}
+    monkeypatch.setattr("medgen.runs.describe", lambda run: facts)
+    monkeypatch.setattr("medgen.runs.read_run_files", lambda folder: (read_config(path), None, {}))
+    assert main(["info", str(tmp_path)]) == Exit.OK
+    assert "    mae:\n      mean: 60.5\n      sd: none\n      cases: 1\n      unit: HU" in (
+        capsys.readouterr().out
+    )
 
 
 def test_a_missing_package_is_said_to_be_missing(monkeypatch: pytest.MonkeyPatch) -> None:

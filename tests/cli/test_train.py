@@ -67,6 +67,7 @@ def test_a_chain_is_trained_checked_and_converted_by_the_same_words(
     config = write(tmp_path / "chain.yaml", chain={"stages": 2, "folds": 2, "feed": "replace"})
     run, out = tmp_path / "run", tmp_path / "out"
     assert train(config, table, run, "--dry-run") == Exit.OK
+    assert "a chain of 4 trainings of 1 steps each" in capsys.readouterr().err
     # What the training will refuse, trying it out refuses.
     many = "chain.folds=3"
     assert train(config, table, run, "--dry-run", "--set", many) == Exit.USAGE
@@ -76,8 +77,9 @@ def test_a_chain_is_trained_checked_and_converted_by_the_same_words(
     assert not run.exists()
     assert train(config, table, run) == Exit.OK
     told = capsys.readouterr().err
-    for what in ("stage 1 of 2", "stage 1 of 2, fold 2 of 2", "stage 2 of 2"):
-        assert f"medgen: {what}\n" in told
+    of_fold = "3 of 4: stage 1 of 2, fold 2 of 2"
+    for what in ("1 of 4: stage 1 of 2", of_fold, "4 of 4: stage 2 of 2"):
+        assert f"medgen: training {what}\n" in told
     convert = ["convert", str(run), "--data", str(table), "--split", "test", "--device", "cpu"]
     assert main([*convert, "--output", str(out), "--dry-run"]) == Exit.OK
     assert main([*convert, "--output", str(out)]) == Exit.OK

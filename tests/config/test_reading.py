@@ -1,7 +1,7 @@
 import contextlib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal
 
 import pytest
 import yaml
@@ -54,6 +54,7 @@ def test_the_teaching_configuration_names_every_key(written: Path) -> None:
     given_keys = _keys(yaml.safe_load(written.read_text(encoding="utf-8")))
     assert _keys(read_config(written).as_json()) - given_keys <= {
         "chain",  # written as a comment
+        "intensity.mr.unit",
         "convert.keep_largest",
         "labels",
         "roles.label",
@@ -136,6 +137,14 @@ def test_what_is_no_plain_yaml_is_refused(tmp_path: Path, text: str, message: st
     assert message in problem.message
 
 
+def test_a_key_that_stands_twice_is_to_be_removed_once(written: Path) -> None:
+    assert only(written, "train={steps: 1, steps: 2}").advice == "remove one of the two"
+    written.write_text("method: a\nmethod: b", encoding="utf-8")
+    assert only(written).advice == "remove one of the two"
+    written.write_text("method: [a", encoding="utf-8")
+    assert only(written).advice == "check the indentation there"
+
+
 @pytest.mark.parametrize(
     ("assignment", "key", "close", "known"),
     [
@@ -160,8 +169,8 @@ def test_an_unknown_key_is_named_with_the_known_ones(
 
 
 def test_the_known_keys_are_those_of_the_chosen_scale(written: Path) -> None:
-    problem = only(written, "intensity.mr.unit=HU")
-    assert problem.advice == "known here: high, low, scale"
+    problem = only(written, "intensity.mr.background=0")
+    assert problem.advice == "known here: high, low, scale, unit"
 
 
 @pytest.mark.parametrize(
@@ -237,6 +246,34 @@ def test_an_unknown_key_of_a_dataclass_is_refused_too() -> None:
     (problem,) = caught.value.problems
     assert problem.message == "unknown key 'generator.unit'"
     assert problem.advice == "did you mean 'units'? known here: channels, units"
+
+
+class Plain(Strict):
+    name: Literal["plain"] = "plain"
+    units: int = 2
+
+
+class Rich(Strict):
+    name: Literal["rich"] = "rich"
+    blocks: int = 3
+
+
+def test_a_key_left_over_from_another_network_is_told_from_a_misspelt_one() -> None:
+    union = Annotated[Plain | Rich, Field(discriminator="name")]
+    model = create_model("Options", __base__=Strict, generator=(union, Plain()))
+    for generator, advice in (
+        (
+            {"name": "rich", "units": 3},
+            "known to network rich: blocks, name; the key is another network's, so set the whole "
+            "block: --set 'methods.regression.generator={name: rich}'",
+        ),
+        ({"name": "rich", "block": 3}, "did you mean 'blocks'? known here: blocks, name"),
+    ):
+        with pytest.raises(ConfigurationError) as caught:
+            validate_block(model, {"generator": generator}, "methods.regression")
+        (problem,) = caught.value.problems
+        assert problem.code == "E_CONFIG_KEY"
+        assert problem.advice == advice
 
 
 def _keys(block: Any, prefix: str = "") -> set[str]:

@@ -314,3 +314,23 @@ def test_much_clipping_is_a_warning(volumes, config, preprocessing):
     assert "column ct" in trained.warnings[0]
     assert "[-1024, 500] HU" in trained.warnings[0]
     assert preprocessing().prepare_case(volumes()).warnings == ()
+
+
+def test_a_percentile_scale_may_name_the_unit_that_its_files_lack(volumes, config, preprocessing):
+    scales = {
+        "mr": {"scale": "percentile", "unit": "SUV"},
+        "ct": {"scale": "shared", "with": "mr"},
+    }
+    way = preprocessing(config(intensity=scales, preprocessing={"min_overlap": 0.0}))
+    case = {column: volume.with_data(abs(volume.data)) for column, volume in volumes().items()}
+    prepared = way.prepare_source({"mr": case["mr"]})
+    assert prepared.target_codecs["ct"].unit == way.answer_unit({"mr": case["mr"]}) == "SUV"
+    counted = {c: v.with_data(v.data, unit="counts") for c, v in case.items()}
+    with pytest.raises(Refusal) as caught:
+        way.prepare_case(counted)
+    assert [(p.code, p.column) for p in caught.value.problems] == [
+        ("E_UNIT", "mr"),
+        ("E_UNIT", "ct"),
+    ]
+    nameless = preprocessing(config(intensity={**scales, "mr": {"scale": "percentile"}}))
+    assert nameless.answer_unit(counted) == "counts"

@@ -99,10 +99,11 @@ def test_a_table_to_a_report_and_two_reports_to_a_comparison(pets: Path) -> None
     assert spot["mean"] == pytest.approx(-30, abs=1e-3)
     assert summary["profile"]["regions"] == {"label_2": 2, "spot": 4}
     assert summary["regions"]["source"] == "column regions"
-    assert summary["remarks"] == ["no case's regions hold the label values named gone=9"]
+    assert summary["remarks"][0] == "no case's regions hold the label values named gone=9"
+    assert summary["profile"]["scores"]["reference_suv_max_spot"]["unit"] == "unit unknown"
     assert summary["cases"]["c1"]["sha256"]["regions"]
     assert "does not have, so NaN: spot" in summary["cases"]["c3"]["remarks"][0]
-    assert found.profile.overall == PET.overall
+    assert found.profile.overall == PET.in_unit("unit unknown").overall
 
     evaluate(matched(pets, "better"), PET, pets / "two", region_names={"spot": 4, "grey": 2})
     both = compare(pets / "one", pets / "two", pets / "compared")

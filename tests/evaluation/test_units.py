@@ -1,6 +1,7 @@
 """Units of PET: by header, by sidecar, or taken at their word."""
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from dicom_corpus import CT, PT, each, uid
 from medgen.evaluation import Case, compare, evaluate
 from medgen.evaluation.matching import Matched, match_paths
 from medgen.evaluation.scoring import load, score_case
+from medgen.evaluation.units import in_common_unit
 from medgen.metrics import PROFILES
 from medgen.problems import Refusal
 from medgen.volumes import Grid, Volume, in_unit, open_volume, write_volume
@@ -108,11 +110,39 @@ def test_means_far_apart_and_strange_sidecars_are_doubted(tmp_path: Path) -> Non
 def test_cases_in_two_units_are_warned_of_and_so_are_reports(tmp_path: Path) -> None:
     cases = (case_of(tmp_path, "1", 1.1, "SUV"), case_of(tmp_path, "2", 1.1, "Bq/ml"))
     both = evaluate(Matched(cases, (), "masks"), PET, tmp_path / "both")
-    assert both.profile.unit == "SUV or Bq/ml"
+    assert both.profile.unit == "units differ"
     (remark,) = both.summary["remarks"]
     assert "some cases are in SUV and others in Bq/ml" in remark
     assert "mae, gradient_mae, data_range say nothing" in remark
     one = evaluate(Matched(cases[:1], (), "masks"), PET, tmp_path / "one")
     assert (one.profile.unit, one.summary["remarks"]) == ("SUV", [])
     found = compare(tmp_path / "one", tmp_path / "both", tmp_path / "compared")
-    assert any("in SUV and the other in SUV or Bq/ml" in w for w in found.summary["warnings"])
+    assert any("units differ (SUV; units differ)" in w for w in found.summary["warnings"])
+
+
+def test_where_no_file_names_a_unit_the_report_says_so_and_how_to_name_it(tmp_path: Path) -> None:
+    cases = (case_of(tmp_path, "1", 1.1), case_of(tmp_path, "2", 1.1))
+    found = evaluate(Matched(cases, (), "masks"), PET, tmp_path / "out")
+    described = found.summary["profile"]
+    units = {name: score["unit"] for name, score in described["scores"].items()}
+    assert described["unit"] == units["mae"] == units["data_range"] == "unit unknown"
+    assert (units["gradient_mae"], units["bias_percent"]) == ("unit unknown per mm", "%")
+    assert found.summary["cases"]["1"]["unit"] == "unit unknown"
+    (remark,) = found.summary["remarks"]
+    assert remark.startswith("no case says whether it is in SUV or in Bq/ml")
+    assert "`unit: SUV`" in remark
+    page = (tmp_path / "out/report.html").read_text()
+    assert 'mae <span class="unit">unit unknown</span>' in page
+    assert page.count("no case says whether") == 1
+    assert not re.search("[0-9] SUV or Bq/ml", page)
+    again = compare(tmp_path / "out", tmp_path / "out", tmp_path / "compared")
+    assert not any("units differ" in warning for warning in again.summary["warnings"])
+
+
+def test_one_case_of_unknown_unit_leaves_the_means_without_one() -> None:
+    known, remarks = in_common_unit(PET, ["SUV", "SUV"])
+    assert (known.unit, remarks) == ("SUV", [])
+    profile, (remark,) = in_common_unit(PET, ["SUV", "unit unknown"])
+    assert profile.unit == profile.column("mae").unit == "unit unknown"
+    assert remark.startswith("1 of 2 cases do not say")
+    assert in_common_unit(PROFILES["hu"], ["HU"]) == (PROFILES["hu"], [])

@@ -103,7 +103,7 @@ def test_a_chain_resumes_where_it_was_stopped_and_ends_as_if_it_never_had(
 ) -> None:
     config = chained(make_config, folds=1)
     calm = run_chain(config, tiny_cohort, tmp_path / "calm")
-    for stop_at in (("stage 1 of 2", 1), ("stage 2 of 2", 1)):
+    for stop_at in (("training 1 of 2: stage 1 of 2", 1), ("training 2 of 2: stage 2 of 2", 1)):
 
         def stop(what: str, step: int, *rest: object, at: tuple[str, int] = stop_at) -> None:
             if (what, step) == at:
@@ -172,7 +172,7 @@ def test_nobody_else_clears_a_chain_that_is_at_work(
             run_chain(config, tiny_cohort, tmp_path, overwrite=True)
 
     run_chain(config, tiny_cohort, tmp_path, progress=meddle)
-    assert {"stage 1 of 2", "stage 2 of 2"} == set(tried)
+    assert {"training 1 of 2: stage 1 of 2", "training 2 of 2: stage 2 of 2"} == set(tried)
 
 
 def test_a_single_run_neither_mixes_with_the_stages_of_a_chain_nor_keeps_them(
@@ -184,8 +184,8 @@ def test_a_single_run_neither_mixes_with_the_stages_of_a_chain_nor_keeps_them(
     with pytest.raises(Stop):
         run_chain(chained(make_config), tiny_cohort, tmp_path, progress=stop)
     single = chained(make_config, stages=1)
-    for resume in (False, True):
-        with pytest.raises(ConfigurationError, match="E_RUN_EXISTS"):
+    for resume, code in ((False, "E_RUN_EXISTS"), (True, "E_RESUME_CONFIG")):
+        with pytest.raises(ConfigurationError, match=code):
             run_chain(single, tiny_cohort, tmp_path, resume=resume)
     run = run_chain(single, tiny_cohort, tmp_path, overwrite=True)
     assert not RunFolder(run).chain.exists()
@@ -221,3 +221,19 @@ def test_the_model_half_of_a_chain_names_no_case(
     assert len(texts) == 8
     assert not any(word.strip('", ') == "c0" for text in texts for word in text.split())
     assert "Chain of 2 stages" in RunFolder(run).card.read_text()
+
+
+def test_an_unfinished_chain_says_what_it_is_and_how_to_go_on(
+    make_config: Any, tiny_cohort: Path, tmp_path: Path
+) -> None:
+    config = chained(make_config, folds=1)
+
+    def stop(what: str, step: int, *rest: object) -> None:
+        raise Stop
+
+    with pytest.raises(Stop):
+        run_chain(config, tiny_cohort, tmp_path, progress=stop)
+    with pytest.raises(ConfigurationError, match=r"E_RUN_UNFINISHED.*stopped in stage 1.*--resume"):
+        load_model(tmp_path / "run", device=CPU)
+    with pytest.raises(ConfigurationError, match=r"E_RESUME_CONFIG.*unfinished chain.*--set"):
+        run_chain(make_config("regression"), tiny_cohort, tmp_path, resume=True)
