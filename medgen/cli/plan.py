@@ -25,6 +25,14 @@ def plan(
     config: Annotated[Path, typer.Argument(help="The configuration to start from.")],
     data: Annotated[Path, typer.Option("--data", help="The table of cases (cases.csv).")],
     output: Annotated[Path, typer.Option("--output", help="The new configuration to write.")],
+    assignments: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set",
+            metavar="KEY=VALUE",
+            help="Change one key before planning, e.g. chain.stages=1; repeatable.",
+        ),
+    ] = None,
     memory: Annotated[
         float | None,
         typer.Option(
@@ -51,8 +59,8 @@ def plan(
 ) -> None:
     """Propose spacing, network, patch, batch and window from the cases and the memory there is.
 
-    The new configuration is the given one with the proposed keys, each below its reasons. What
-    is doubtful about the cases is printed as warnings.
+    The new configuration is the given one with the keys of --set and the proposed ones, each below
+    its reasons. What is doubtful about the cases is printed as warnings.
     """
     if output.exists() and not overwrite:
         advice = "give --overwrite to replace it, or another --output"
@@ -72,7 +80,13 @@ def plan(
             bar.set(done, total=total, note=what)
 
         found = propose(
-            config, data, budget, name=output.name, keep_network=keep_network, report=report
+            config,
+            data,
+            budget,
+            name=output.name,
+            keep_network=keep_network,
+            assignments=assignments or [],
+            report=report,
         )
     for problem in found.survey.refused:
         terminal.problem(problem)

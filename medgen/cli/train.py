@@ -65,7 +65,6 @@ def train(
         folds_of,
         prepare_session,
         train_table,
-        trainings_of,
         try_step,
     )
 
@@ -93,9 +92,9 @@ def train(
                 features=features,
                 report=lambda what, done, total: bar.set(done, total=total, note=what),
             )
-        if chained:
+        if settings.chain is not None and chained:
             folds_of(settings, session.cohort)
-            count, steps = trainings_of(settings), settings.train.steps
+            count, steps = settings.chain.trainings, settings.train.steps
             terminal.note(f"medgen: a chain of {count} trainings of {steps} steps each")
         tell(terminal, session)
         losses = try_step(session)

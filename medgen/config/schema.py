@@ -163,6 +163,16 @@ class Chain(Strict):
     the stage's own model answers them, and the next one learns from answers that flatter it."""
     feed: Literal["append", "replace"] = "append"
 
+    @property
+    def in_a_stage(self) -> int:
+        """Return how many networks an earlier stage takes: one of all cases, one for each fold."""
+        return 1 + (self.folds if self.folds > 1 else 0)
+
+    @property
+    def trainings(self) -> int:
+        """Return how many networks are trained in all."""
+        return (self.stages - 1) * self.in_a_stage + 1
+
 
 class Config(Strict):
     """A whole training, as a file."""

@@ -27,7 +27,7 @@ UNLIKE = 2.0
 """Factor from the cohort's median at which a case's spacing or field of view stands out."""
 
 PADDED = 1.1
-"""A patch this much longer than a case is padded by more than a voxel or two."""
+"""A patch this much, and a voxel, longer than a case is padded by more than cases differ."""
 
 MANY = 4
 """Training cases from which a median says what is usual."""
@@ -54,14 +54,16 @@ def doubts(survey: Survey, config: Config) -> list[Problem]:
 def patch_doubts(survey: Survey, config: Config) -> list[Problem]:
     """Return what is doubtful about the patch of a configuration, the proposed one or another."""
     extents = np.array([case.extent_mm for case in survey.training])
-    patch_mm = np.multiply(config.train.patch, config.preprocessing.spacing_mm)
-    smaller = np.any(extents * PADDED < patch_mm, axis=1)
+    spacing_mm = np.array(config.preprocessing.spacing_mm)
+    patch_mm = np.multiply(config.train.patch, spacing_mm)
+    allowed = np.maximum(extents * PADDED, extents + spacing_mm)
+    smaller = np.any(allowed < patch_mm, axis=1)
     if smaller.mean() <= 0.5:
         return []
     larger = f"{np.count_nonzero(smaller)} of {len(extents)} cropped training cases"
     size = _size(config.train.patch)
     message = f"the patch of {size} voxels is larger than {larger}: it will be padded"
-    advice = "take a finer spacing or fewer levels, if that is not meant"
+    advice = "take a finer spacing, or a smaller train.patch where the networks take one"
     return [Problem("W_PATCH_LARGE", message, advice)]
 
 

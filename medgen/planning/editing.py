@@ -54,6 +54,22 @@ def edited(text: str, changes: Sequence[Change], *, command: str, summary: Seque
     return _anew(meant, changes, command, summary)
 
 
+def given_by(assignments: Sequence[str], planned: Sequence[Change]) -> list[Change]:
+    """Return what `KEY=VALUE` assignments change, the last of each key, less what is planned."""
+    found: dict[Keys, Any] = {}
+    for assignment in assignments:
+        key, _, value = assignment.partition("=")
+        path = tuple(key.split("."))
+        found = {known: v for known, v in found.items() if known[: len(path)] != path}
+        found[path] = load_plain(value)
+    paths = [change.path for change in planned]
+    return [
+        Change(path, value, "as given by --set.")
+        for path, value in found.items()
+        if not any(path[: len(theirs)] == theirs for theirs in paths)
+    ]
+
+
 def set_values(raw: Mapping[str, Any], changes: Sequence[Change]) -> dict[str, Any]:
     """Return plain configuration values with the changes; the given ones stay as they are."""
     result: dict[str, Any] = json.loads(json.dumps(raw))
@@ -101,7 +117,10 @@ def _edit(text: str, change: Change) -> str:
         name, value = found
         if not node.flow_style:
             line = name.start_mark.line
-        return _with_reason(_replace_value(text, name, value, change.value), line, change)
+        changed = _replace_value(text, name, value, change.value)
+        if name.start_mark.line == line and not node.flow_style and changed != text:
+            changed = _without_comment(text, changed, value)
+        return _with_reason(changed, line, change)
     if node.flow_style:
         inner = f"{rest[0]}: {_nested(rest[1:], change.value)}"
         if node.value:
@@ -133,6 +152,17 @@ def _replace_value(text: str, name: yaml.Node, value: yaml.Node, new: Any) -> st
     if block or (isinstance(value, yaml.ScalarNode) and value.style in ("|", ">")):
         raise _NotEditable
     return text[:start] + _flow(new) + text[end:]
+
+
+def _without_comment(text: str, changed: str, value: yaml.Node) -> str:
+    """Drop the comment behind a replaced value on its own line: it speaks of the value before."""
+    if isinstance(value, yaml.CollectionNode) and not value.flow_style:
+        return changed
+    end = value.end_mark.index
+    rest = text[end:].split("\n", 1)[0]
+    if not re.fullmatch(r"\s+#.*", rest):
+        return changed
+    return changed[: len(changed) - len(text) + end] + text[end + len(rest) :]
 
 
 def _replace_block(text: str, name: yaml.Node, value: yaml.Node, new: Mapping[str, Any]) -> str:
@@ -212,7 +242,8 @@ def _nested(path: Keys, value: Any) -> str:
 def _flow(value: Any) -> str:
     """Return a plain value in YAML, on one line."""
     if isinstance(value, str):
-        return value
+        plain = re.fullmatch(r"[\w./-]+", value) is not None and load_plain(value) == value
+        return value if plain else json.dumps(value)
     if isinstance(value, Mapping):
         return f"{{{', '.join(f'{key}: {_flow(inner)}' for key, inner in value.items())}}}"
     return json.dumps(value)

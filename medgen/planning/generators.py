@@ -67,6 +67,32 @@ def depth_of(generator: GeneratorBlock, shortest: int, *, device_type: str) -> d
     return {}
 
 
+def alike(config: Config) -> dict[str, tuple[str, ...]]:
+    """Return, by the name of each generator, the other methods whose blocks have the same one.
+
+    They are there to be compared with the chosen method.
+    """
+    found: dict[str, tuple[str, ...]] = {}
+    others: dict[str, dict[str, GeneratorBlock]] = {}
+    for method in config.methods:
+        if method != config.method:
+            others[method] = generators_of(config.model_copy(update={"method": method}))
+    for name, generator in generators_of(config).items():
+        found[name] = tuple(m for m, theirs in others.items() if theirs.get(name) == generator)
+    return found
+
+
+def with_alike(given: Config, planned: Config) -> Config:
+    """Return the planned configuration with the same generator wherever it was the same before."""
+    methods = dict(planned.methods)
+    chosen = methods.get(planned.method) or {}
+    for name, others in alike(given).items():
+        for method in others:
+            if name in chosen:
+                methods[method] = {**(methods[method] or {}), name: chosen[name]}
+    return planned.model_copy(update={"methods": methods})
+
+
 def channels_of(levels: int, *, width: int, widest: int) -> tuple[int, ...]:
     """Return the features per level: doubling, up to `widest` times the first."""
     return tuple(width * min(2**level, widest) for level in range(levels))

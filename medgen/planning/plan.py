@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +13,10 @@ from medgen.config.plain_yaml import load_plain
 from medgen.data import Table, assign_splits, read_table
 from medgen.planning.budget import Budget
 from medgen.planning.doubts import class_voxel_doubts, doubts, patch_doubts
-from medgen.planning.editing import Change, edited
+from medgen.planning.editing import Change, edited, given_by
 from medgen.planning.facts import Survey
 from medgen.planning.footprint import footprint
+from medgen.planning.generators import with_alike
 from medgen.planning.lent import lent_doubts
 from medgen.planning.reasons import changes_of, summary_of
 from medgen.planning.search import Choice, search
@@ -80,6 +81,7 @@ def plan(
     *,
     name: str,
     keep_network: bool = False,
+    assignments: Sequence[str] = (),
     report: Report = lambda what, done, total: None,
 ) -> Plan:
     """Measure the cases and propose spacing, networks, patch, batch and windows.
@@ -90,6 +92,7 @@ def plan(
         budget: returns the memory to plan for, given the configuration.
         name: the file name that the new configuration will have, for its first line.
         keep_network: keep a `unet` also where a stronger network would fit.
+        assignments: `KEY=VALUE` each, keys to change before; the new configuration has them too.
         report: called while cases are measured.
 
     Raises:
@@ -97,7 +100,7 @@ def plan(
         Refusal: no training case can be used; every problem of every case is listed.
         NothingFound: no training case has an image.
     """
-    config = read_config(path)
+    config = read_config(path, assignments)
     build(config)  # refuses unknown methods, options and roles before any case is read
     limits = budget(config)
     table = read_table(data, columns=config.roles.columns())
@@ -106,11 +109,12 @@ def plan(
     choice = choose(config, fine, measured, limits)
     if not keep_network:
         choice = strengthened(choice, measured, limits)
+    choice = replace(choice, config=with_alike(config, choice.config))
     assemble(choice.config)
     changes = tuple(changes_of(config, choice, fine, measured, limits))
     text = edited(
         path.read_text(encoding="utf-8-sig"),
-        changes,
+        [*given_by(assignments, changes), *changes],
         command=_command(path, name),
         summary=summary_of(choice, measured, limits, _given_flops(config, limits)),
     )

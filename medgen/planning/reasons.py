@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from medgen.config import Config
@@ -13,8 +13,16 @@ from medgen.planning.budget import GB, Budget
 from medgen.planning.editing import Change
 from medgen.planning.facts import Survey
 from medgen.planning.footprint import sizes_of
-from medgen.planning.generators import SHORTEST, depth_of, generators_of, has_depth
-from medgen.planning.search import BATCH, FLOPS_A_STEP, VOXELS_A_STEP, Choice, extent_voxels
+from medgen.planning.generators import SHORTEST, alike, depth_of, generators_of, has_depth
+from medgen.planning.search import (
+    BATCH,
+    FLOPS_A_STEP,
+    LEAST_OVERLAP,
+    VOXELS_A_STEP,
+    Choice,
+    extent_voxels,
+)
+from medgen.planning.shapes import Size, pads
 from medgen.planning.spacing import COARSEST_MM, FLATTEST, Resolved, share_seen
 
 BOUNDS = {
@@ -22,6 +30,7 @@ BOUNDS = {
     "time": "more voxels would take too long a step",
     "work": "more voxels would cost too much arithmetic a step",
     "body": "it is as large as the median body allows",
+    "least": "it is the smallest that the networks take",
 }
 
 
@@ -45,11 +54,13 @@ def changes_of(
 def summary_of(choice: Choice, survey: Survey, budget: Budget, given: float | None) -> list[str]:
     """Return what the plan rests on, for the top of the file.
 
-    `given` is the arithmetic of a step of the configuration that was given, where it can be made.
+    `given` is the arithmetic of a step of the configuration that was given, with its own networks,
+    patch and batch, where it can be made.
     """
     cost = f"{choice.footprint.flops / 1e9:.0f} GFLOP"
     if given:
-        cost += f", {choice.footprint.flops / given:.2g} times the given configuration's"
+        times = choice.footprint.flops / given
+        cost += f", {times:.2g} times that of the given file's own networks, patch and batch"
     device = "a processor (no GPU)" if budget.device_type == "cpu" else "a CUDA device"
     found = [
         f"for {len(survey.training)} training cases, {device}, {budget.precision}, "
@@ -62,7 +73,19 @@ def summary_of(choice: Choice, survey: Survey, budget: Budget, given: float | No
             f"without a GPU time is what is short: {narrow}no more voxels a step than the shipped "
             "defaults."
         )
-    return found
+    return [*found, *_of_chain(choice.config)]
+
+
+def _of_chain(config: Config) -> Iterator[str]:
+    """Say how many trainings a chain is: each stage but the last also one for every fold."""
+    chain = config.chain
+    if chain is None or config.fed_column is None:
+        return
+    folds = f"{chain.folds} of folds and 1 of all cases" if chain.folds > 1 else "1"
+    yield (
+        f"a chain of {chain.stages} stages is {chain.trainings} trainings of "
+        f"{config.train.steps} steps: {folds} for each stage but the last, and 1 for the last."
+    )
 
 
 def _of_spacing(config: Config, resolved: Resolved, survey: Survey, choice: Choice) -> str:
@@ -95,12 +118,27 @@ def _of_generators(given: Config, choice: Choice, budget: Budget) -> Iterator[Ch
         new = _block(config, name)
         if generator.name != before[name].name:
             swap = _of_swap(choice, before[name].name, sorted(old.keys() - new.keys()))
-            reason = f"{swap} {_of_depth(generator, new, config, budget)}"
-            yield Change(path, new, reason)
-            continue
-        reasons = _of_keys(generator, new, config, budget)
-        for key in keys:
-            yield Change((*path, key), new[key], reasons[key])
+            found = [Change(path, new, f"{swap} {_of_depth(generator, new, config, budget)}")]
+        else:
+            reasons = _of_keys(generator, new, config, budget)
+            former = {key: getattr(before[name], key) for key in keys}
+            found = [
+                Change((*path, key), new[key], _instead(former[key], new[key]) + reasons[key])
+                for key in keys
+            ]
+        yield from found
+        for method in alike(given).get(name, ()):
+            same = f"as in {config.method}, whose {name} it shares."
+            yield from (
+                Change(("methods", method, *change.path[2:]), change.value, same)
+                for change in found
+            )
+
+
+def _instead(former: Any, value: Any) -> str:
+    """Name the value that comments around the key may still speak of, where there is another."""
+    plain = list(former) if isinstance(former, tuple) else former
+    return "" if plain == value else f"in place of {plain}: "
 
 
 def _block(config: Config, name: str) -> dict[str, Any]:
@@ -111,11 +149,13 @@ def _block(config: Config, name: str) -> dict[str, Any]:
 def _of_swap(choice: Choice, name: str, lost: list[str]) -> str:
     assert choice.instead_of is not None
     times = choice.footprint.flops / choice.instead_of.footprint.flops
-    size = _product(list(choice.config.train.patch))
+    size = _product(choice.config.train.patch)
+    theirs = choice.instead_of.config.train
     text = (
         f"there is memory for a stronger network than {name!r} with patches of {size} voxels, "
-        f"on the same grid; a step costs {times:.2g} times as much. `medgen plan --keep-network` "
-        f"plans for {name!r}."
+        f"on the same grid; a step costs {times:.2g} times that of the {name!r} which "
+        f"`medgen plan --keep-network` plans ({theirs.batch_size} patches of "
+        f"{_product(theirs.patch)})."
     )
     return f"{text} Not among its keys: {', '.join(lost)}." if lost else text
 
@@ -125,8 +165,8 @@ def _of_keys(
 ) -> dict[str, str]:
     """Return the reasons of the keys that depth decides, whichever network has them."""
     if generator.name == "pix2pix_unet":
-        levels = "the binary logarithm of the patch's shortest axis: one voxel is left of it."
-        return {"levels": levels, "channels": f"features at first {_place(budget)}."}
+        width = f"features at first {_place(budget)}."
+        return {"levels": _of_halvings(generator.divisor, config), "channels": width}
     return {
         "channels": _of_depth(generator, new, config, budget),
         "features": "half of the first level's",
@@ -145,6 +185,16 @@ def _of_depth(
     )
 
 
+def _of_halvings(divisor: int, config: Config) -> str:
+    """Say what is left of a patch by a network of halvings, and why there are no more of them."""
+    patch = config.train.patch
+    left = [length // divisor for length in patch]
+    text = f"halvings of {_product(patch)} voxels, which leave {_product(left)}"
+    if min(left) == 1:
+        return f"{text}: the binary logarithm of the patch's shortest axis."
+    return f"{text}; with one more, patches would be multiples of {2 * divisor}."
+
+
 def _place(budget: Budget) -> str:
     return "on a processor" if budget.device_type == "cpu" else "on a GPU"
 
@@ -152,17 +202,30 @@ def _place(budget: Budget) -> str:
 def _of_patch(choice: Choice, survey: Survey, budget: Budget) -> str:
     config = choice.config
     extent = extent_voxels(config, survey)
-    text = (
-        f"the median cropped body is {_product([round(length) for length in extent])} voxels; "
-        f"{BOUNDS[choice.bound]}"
-    )
+    sizes = sizes_of(config)
+    text = f"the median cropped body is {_product([round(length) for length in extent])} voxels; "
+    if sizes.fixed is not None:
+        text += "the networks take patches of this size alone"
+    elif pads(config.train.patch, extent):
+        text += _of_padding(config.train.patch, extent, choice)
+    else:
+        text += BOUNDS[choice.bound]
     if choice.bound == "time":
         text += f" ({VOXELS_A_STEP[budget.device_type]} voxels)"
     if choice.bound == "work":
         text += f" ({FLOPS_A_STEP[budget.device_type] / 1e9:.0f} GFLOP)"
-    text += f". Multiples of {sizes_of(config).divisor}." if has_depth(config) else "."
+    text += f". Multiples of {sizes.divisor}." if has_depth(config) else "."
     margin = choice.footprint.margin
     return f"{text} The network sees {margin} voxels more on each side." if margin else text
+
+
+def _of_padding(patch: Size, extent: Sequence[float], choice: Choice) -> str:
+    """Say that a shorter body is rounded up, and what bounds the other axes."""
+    text = f"shorter axes are rounded up to {min(patch)}, the least that the networks take"
+    if all(n > length + 1 for n, length in zip(patch, extent, strict=True)):
+        return text
+    bound = "the others are as long as the body allows" if choice.bound == "body" else ""
+    return f"{text}; {bound or BOUNDS[choice.bound]}"
 
 
 def _of_batch(choice: Choice, budget: Budget) -> str:
@@ -170,8 +233,8 @@ def _of_batch(choice: Choice, budget: Budget) -> str:
     if size == BATCH:
         return "two patches average out chance; larger ones or more steps are worth more."
     if size < BATCH:
-        return f"two would not fit {budget.usable_bytes / GB:.1f} GB."
-    return "the patch holds the whole body, so memory and time allow more of them."
+        return f"two would take more than {budget.usable_bytes / GB:.1f} GB, or too long a step."
+    return "no larger patch fits the median body, so memory and time allow more of them."
 
 
 def _of_conversion(config: Config, survey: Survey) -> Iterator[Change]:
@@ -191,7 +254,8 @@ def _of_conversion(config: Config, survey: Survey) -> Iterator[Change]:
     yield Change(
         ("convert", "overlap_voxels"),
         config.convert.overlap_voxels,
-        f"a quarter of the patch's shortest axis; {len(tiling)} windows over the median body.",
+        f"a quarter of the patch's shortest axis, at least {LEAST_OVERLAP}; windows over the "
+        f"median body: {len(tiling)}.",
     )
 
 
@@ -199,5 +263,5 @@ def _figures(values: tuple[float, ...]) -> str:
     return " x ".join(f"{value:.4g}" for value in values)
 
 
-def _product(values: list[int]) -> str:
+def _product(values: Sequence[int]) -> str:
     return " x ".join(map(str, values))

@@ -1,15 +1,15 @@
 """The search for depth, patch and batch: the most context that memory and time allow.
 
 As deep a network as has a patch that fits, then the largest patch of two to a batch, then, where
-the patch holds the whole body and a GPU has room, a larger batch. More memory never gives fewer
+no larger patch fits the body and a GPU has room, a larger batch. More memory never gives fewer
 voxels to a step of the same kind of network.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from medgen.config import Config
@@ -18,7 +18,7 @@ from medgen.planning.budget import GB, OVERHEAD, Budget
 from medgen.planning.facts import Survey
 from medgen.planning.footprint import Footprint, footprint, sizes_of
 from medgen.planning.generators import SHORTEST, has_depth, with_depth
-from medgen.planning.shapes import Size, patches, smallest_patch
+from medgen.planning.shapes import Size, pads, patches, smallest_patch
 from medgen.problems import ConfigurationError, Problem
 from medgen.runs import setting_of
 
@@ -34,6 +34,9 @@ FLOPS_A_STEP = {"cpu": 4e11, "cuda": 6e13}
 which takes a core two seconds; and about a second of a GPU that does 60 TFLOP/s, a fifth of what an
 A100 is sold with. The default U-Nets stay far below; networks at full resolution do not."""
 
+LEAST_OVERLAP = 8
+"""Voxels by which windows overlap at least, however small the patch."""
+
 PREFETCHED = 6
 """Batches in the machine's memory at one time: made ahead, in the making, and in use."""
 
@@ -41,7 +44,7 @@ NATIVE_BYTES, WORKING_BYTES = 20, 12
 """Per voxel of a case's files, and per voxel and channel of its working grid, uncropped figures
 included, while it is prepared or answered (measured: 8 and 8, and more for files of floats)."""
 
-Bound = Literal["memory", "time", "work", "body"]
+Bound = Literal["memory", "time", "work", "body", "least"]
 
 
 @dataclass(frozen=True)
@@ -54,7 +57,8 @@ class Choice:
     bytes: int
     """All that the training should take, the program or the CUDA context included."""
     bound: Bound
-    """What keeps the patch from being larger: `time` counts voxels, `work` their arithmetic."""
+    """What keeps the patch from being larger: `time` counts voxels, `work` their arithmetic. With
+    `least` it is the smallest of all, and no other was found."""
     instead_of: Choice | None = None
     """The choice of a smaller network, where this one has taken its place."""
 
@@ -68,16 +72,14 @@ def search(config: Config, survey: Survey, budget: Budget, *, least_voxels: int 
     Raises:
         ConfigurationError: E_PLAN_MEMORY where not even the smallest patch fits.
     """
-    extent = extent_voxels(config, survey)
     depths = _depths(config, budget)
     most = math.inf
-    for shortest, candidate in depths:
-        ladder = patches(extent, sizes_of(candidate), shortest=shortest)
+    for shortest, candidate, ladder in _ladders(depths, extent_voxels(config, survey)):
         # A deeper network's weights take memory, so that with less of it a shallower one could have
         # more voxels: it ends where the deeper one begins.
         reach = [patch for patch in ladder if math.prod(patch) <= most]
         reach = [p for p in reach if math.prod(p) >= least_voxels or p == ladder[-1]]
-        most = min([most, *map(math.prod, ladder[:1])])
+        most = min(most, math.prod(ladder[0]))
         for batch in (BATCH, 1):
             if batch == 1 and shortest not in (None, SHORTEST[-1]):
                 continue  # a batch of one is for the shallowest, when nothing else fits
@@ -93,7 +95,7 @@ def search(config: Config, survey: Survey, budget: Budget, *, least_voxels: int 
     for batch in (BATCH, 1):
         fitting = _Fitting(shallowest, survey, budget, batch)
         if fitting.in_memory(smallest):
-            return fitting.choice(smallest, [smallest])
+            return replace(fitting.choice(smallest, [smallest]), bound="least")
     raise _too_little(fitting.bytes(smallest), budget)
 
 
@@ -109,6 +111,30 @@ def _depths(config: Config, budget: Budget) -> Sequence[tuple[int | None, Config
         return [(None, config)]
     kind = budget.device_type
     return [(least, with_depth(config, least, device_type=kind)) for least in SHORTEST]
+
+
+def _ladders(
+    depths: Sequence[tuple[int | None, Config]], extent: Sequence[float]
+) -> Iterator[tuple[int | None, Config, list[Size]]]:
+    """Yield the patches of each depth, the deepest first, leaving out depths that pad the body.
+
+    A network of halvings without end rounds the body up to their multiple, and a discriminator asks
+    for more than that. Where every depth pads, those that do so least remain.
+    """
+    padding = []
+    without = False
+    for shortest, candidate in depths:
+        ladder = patches(extent, sizes_of(candidate), shortest=shortest)
+        if not ladder:
+            continue
+        if pads(ladder[0], extent):
+            padding.append((shortest, candidate, ladder))
+            continue
+        without = True
+        yield shortest, candidate, ladder
+    if padding and not without:
+        least = min(math.prod(ladder[0]) for _, _, ladder in padding)
+        yield from (entry for entry in padding if math.prod(entry[2][0]) == least)
 
 
 class _Fitting:
@@ -175,7 +201,7 @@ class _Fitting:
     def config(self, patch: Size) -> Config:
         """Return the configuration with this patch and batch size, and windows of that size."""
         train = self._config.train.model_copy(update={"patch": patch, "batch_size": self.batch})
-        overlap = max(8, min(patch) // 4)
+        overlap = max(LEAST_OVERLAP, min(patch) // 4)
         convert = self._config.convert.model_copy(
             update={"window": "auto", "overlap_voxels": overlap}
         )

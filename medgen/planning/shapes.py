@@ -13,6 +13,14 @@ GRAIN = 4
 """Voxels by which a patch grows at least, where a network would take any size."""
 
 
+def pads(patch: Sequence[int], extent: Sequence[float]) -> bool:
+    """Tell whether a patch is longer than a body of `extent` voxels along an axis.
+
+    Bodies differ: one that is a voxel short of a patch is not worth a smaller one.
+    """
+    return any(length > least + 1 for length, least in zip(patch, extent, strict=True))
+
+
 def patches(extent: Sequence[float], sizes: Sizes, *, shortest: int | None) -> list[Size]:
     """Return the patches to choose from, growing along the axis that is furthest behind the body.
 
@@ -26,7 +34,7 @@ def patches(extent: Sequence[float], sizes: Sizes, *, shortest: int | None) -> l
     step = sizes.divisor * math.ceil(GRAIN / sizes.divisor)
     least = max(sizes.minimum, shortest or step)
     start = math.ceil(least / step) * step
-    # Bodies differ: one that is a voxel short of a multiple is not worth a whole step.
+    # As `pads` has it, a voxel too few is none.
     fits = [math.floor((length + 1) / step) * step for length in extent]
     if shortest is not None and min(fits) < shortest:
         return []

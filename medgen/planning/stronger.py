@@ -45,8 +45,9 @@ def strengthened(choice: Choice, survey: Survey, budget: Budget) -> Choice:
         found = search(config, survey, budget, least_voxels=LEAST_VOXELS)
     except ConfigurationError:
         return choice  # no patch fits, or the method's option takes no such network
-    large = math.prod(found.config.train.patch) >= LEAST_VOXELS or found.bound == "body"
     seen, before = _seen(found, survey), _seen(choice, survey)
+    whole = found.bound == "body" or seen == 1
+    large = whole or math.prod(found.config.train.patch) >= LEAST_VOXELS
     if found.config.train.batch_size < BATCH or not large or seen < min(SEEN, HALF * before):
         return choice
     return replace(found, instead_of=choice)

@@ -1,6 +1,6 @@
 """Training: players and optimizers, the loop, validation, checkpoints."""
 
-from medgen.training.chain import check_chain, folds_of, train_table, trainings_of
+from medgen.training.chain import check_chain, folds_of, train_table
 from medgen.training.loop import Loop, Progress
 from medgen.training.session import Outcome, Session, prepare_session, train, try_step
 
@@ -14,6 +14,5 @@ __all__ = [
     "prepare_session",
     "train",
     "train_table",
-    "trainings_of",
     "try_step",
 ]

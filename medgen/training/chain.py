@@ -103,20 +103,6 @@ def train_table(
         return links.train(cohort)
 
 
-def trainings_of(config: Config) -> int:
-    """Return how many networks are trained: 1, or more in a chain."""
-    if config.fed_column is None or config.chain is None:
-        return 1
-    chain = config.chain
-    return (chain.stages - 1) * _in_a_stage(config) + 1
-
-
-def _in_a_stage(config: Config) -> int:
-    """Return how many networks an earlier stage takes: one of all cases, and one for each fold."""
-    assert config.chain is not None
-    return 1 + (config.chain.folds if config.chain.folds > 1 else 0)
-
-
 def _unfinished() -> ConfigurationError:
     """Return the refusal to begin one run in the midst of a chain."""
     message = "the folder holds an unfinished chain, and the configuration has no `chain`"
@@ -171,9 +157,9 @@ class _Links:
     def _name(self, stage: int, fold: int = 0) -> str:
         """Return what a training is called for people; fold 0 is the one of all cases."""
         assert self.config.chain is not None
-        number = (stage - 1) * _in_a_stage(self.config) + 1 + fold
+        number = (stage - 1) * self.config.chain.in_a_stage + 1 + fold
         of_fold = f", fold {fold} of {self.config.chain.folds}" if fold else ""
-        total = trainings_of(self.config)
+        total = self.config.chain.trainings
         return f"training {number} of {total}: stage {stage} of {self.stages}{of_fold}"
 
     def _stage(self, stage: int, cohort: Cohort, folds: Sequence[frozenset[str]]) -> Cohort:

@@ -97,6 +97,14 @@ def test_no_usable_case_writes_nothing(cohort: Path, capsys: pytest.CaptureFixtu
     assert not (cohort / "new.yaml").exists()
 
 
+def test_keys_may_be_set(cohort: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(cohort, "--set", "train.steps=9", "--set", "train.seed=4", "--quiet") == Exit.OK
+    config = read_config(cohort / "new.yaml")
+    assert (config.train.steps, config.train.seed) == (9, 4)
+    assert run(cohort, "--overwrite", "--set", "train.step=9") == Exit.USAGE
+    assert "unknown key 'train.step'" in capsys.readouterr().err
+
+
 def test_the_network_may_be_kept(cohort: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     asked = []
 

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from medgen.config import parse_config, shipped_configs
 from medgen.config.plain_yaml import load_plain
-from medgen.planning.editing import MARK, Change, edited, set_values
+from medgen.planning.editing import MARK, Change, edited, given_by, set_values
 
 COMMAND = "# medgen train new.yaml --data cases.csv --run runs/x"
 SUMMARY = ["for 3 cases.", "a line that is so long that it has to be broken in two " * 3]
@@ -36,7 +36,9 @@ def own_lines(text: str) -> list[str]:
 
 
 @pytest.mark.parametrize("name", shipped_configs())
-def test_a_shipped_configuration_keeps_every_comment(name: str) -> None:
+def test_a_shipped_configuration_keeps_every_comment_but_those_of_replaced_values(
+    name: str,
+) -> None:
     given_text = shipped_configs()[name]
     raw = load_plain(given_text)
     option = "network" if raw["method"] == "segmenter" else "generator"
@@ -44,7 +46,12 @@ def test_a_shipped_configuration_keeps_every_comment(name: str) -> None:
     text = edited(given_text, wanted, command=COMMAND, summary=SUMMARY)
     assert text.startswith(f"{COMMAND}\n{MARK}for 3 cases.\n")
     assert read(text) == parse_config(set_values(raw, wanted)).as_json()
-    comments = [line.partition("#")[2] for line in given_text.split("\n")[1:] if "#" in line]
+    replaced = tuple(f"{change.path[-1]}:" for change in wanted)
+    comments = [
+        line.partition("#")[2]
+        for line in given_text.split("\n")[1:]
+        if "#" in line and not line.lstrip().startswith(replaced)
+    ]
     assert [comment for comment in comments if comment not in text] == []
     assert all(len(line) <= 100 for line in text.split("\n") if line.strip().startswith(MARK))
 
@@ -134,8 +141,49 @@ def test_block_layouts(indent: int, steps: int, after: str, blank: bool, order: 
     assert (
         read(result) == parse_config(set_values(load_plain(text), changes("regression"))).as_json()
     )
-    assert result.count("# said") == text.count("# said")
+    assert result.count("# said") == min(1, text.count("# said"))  # that of `steps`
     assert "# mine" in result
+
+
+def test_the_comment_of_a_value_goes_with_it() -> None:
+    """On its own line; a line that has other keys too, and a value that stays, keep theirs."""
+    text = MINIMAL + (
+        "train:\n  # above\n  patch: [16, 16, 16]   # sixteen\n  batch_size: 3   # three\n"
+        "convert: {overlap_voxels: 4, padding: edge}   # both\n"
+    )
+    result = edited(text, changes("regression"), command=COMMAND, summary=[])
+    assert "patch: [48, 64, 48]\n" in result
+    assert "sixteen" not in result
+    for comment in ("# above", "# three", "# both", "# mine"):
+        assert comment in result
+
+
+def test_assignments_become_changes_of_their_own() -> None:
+    given_text = MINIMAL + "train: {steps: 5}\n"
+    planned = [Change(("train", "patch"), [16, 16, 16], "so")]
+    assigned = [
+        "train.steps=6",
+        "train.steps=7",
+        "train.patch=[8, 8, 8]",
+        "intensity.ct.unit='a: b, #c'",
+        "chain={stages: 2, folds: 3}",
+        "chain.folds=1",
+    ]
+    found = given_by(assigned, planned)
+    assert [".".join(change.path) for change in found] == [
+        "train.steps",
+        "intensity.ct.unit",
+        "chain",
+        "chain.folds",
+    ]
+    result = edited(given_text, [*found, *planned], command=COMMAND, summary=[])
+    values = read(result)
+    assert values["train"]["steps"] == 7
+    assert values["train"]["patch"] == [16, 16, 16]
+    assert values["intensity"]["ct"]["unit"] == "a: b, #c"
+    assert (values["chain"]["stages"], values["chain"]["folds"]) == (2, 1)
+    assert "# mine" in result
+    assert "as given by --set" in result
 
 
 BLOCK = """\
