@@ -134,7 +134,7 @@ def test_more_kinds_than_one_association_can_negotiate_take_several(tmp_path):
         dataset.SOPInstanceUID = uid("an instance", number)
         save_series(tmp_path / "series", [dataset], first=number, syntax=syntax)
     with receiving(kinds) as received:
-        # A busy machine may take long over one file; an association lost for that would be a fourth.
+        # A busy machine may take long over one file; the association must not be lost for that.
         delivery = _send(tmp_path / "series", received, timeout=60.0)
     assert delivery.stored == 260
     assert delivery.associations == received.order.count("A") == 3
