@@ -36,8 +36,6 @@ class Lent:
     extractor: FeatureExtractor
     weights_digest: str
     """SHA-256 of the segmenter's weights: a resumed training must borrow the same."""
-    channels: tuple[int, ...]
-    """Features of each level, finest first."""
 
 
 def lend_features(run: Path, config: Config, cohort: Cohort, device: torch.device) -> Lent:
@@ -80,8 +78,7 @@ def lend_features(run: Path, config: Config, cohort: Cohort, device: torch.devic
     def extract(image: Tensor) -> tuple[Tensor, ...]:
         return segmenter.features((image * slope + offset).clamp(low, high))
 
-    channels = tuple(options_of(theirs)["network"].decoder_channels)
-    return Lent(extract, model.weights_digest, channels)
+    return Lent(extract, model.weights_digest)
 
 
 def _codecs(config: Config, cohort: Cohort) -> dict[str, Codec]:

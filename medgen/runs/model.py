@@ -75,11 +75,6 @@ class Model:
     """In a chain, the stage whose answers this one is fed."""
 
     @property
-    def entry(self) -> Model:
-        """The stage that meets the volumes first: this one, unless it is fed by another."""
-        return self if self.upstream is None else self.upstream.entry
-
-    @property
     def seen(self) -> frozenset[str]:
         """SHA-256 of every source file that training or validation read."""
         return self.statistics.seen
