@@ -16,7 +16,9 @@ from torch import Tensor, nn
 Batch = Mapping[str, Tensor]
 """Tensors (B, C, X, Y, Z): images encoded to [-1, 1], masks 0/1, labels as class indices.
 
-Images and masks are float32, labels int64.
+Images and masks are float32, labels int64. Keys: `source`, `target`, `label`, `mask`, and of a
+group's case its body with the rim around it, `source_body` and `target_body`, outside of which
+conversion fills the answer with background.
 """
 
 Losses = dict[str, Tensor]
@@ -92,6 +94,12 @@ class Setting:
     head: Head
     classes: int = 0
     """Classes of the label role, the background included; 0 where there is no label role."""
+    source_head: Head = "linear"
+    """The same for an answer in the source's scale."""
+    source_background: tuple[float, ...] = ()
+    """What the source holds where nothing is, encoded, by channel; empty: -1 in each."""
+    target_background: tuple[float, ...] = ()
+    """The same of the target."""
 
 
 class Method(nn.Module, ABC):
@@ -159,3 +167,7 @@ class Method(nn.Module, ABC):
     def diagnose(self, batch: Batch) -> Mapping[str, float]:
         """Return label-free health figures on fixed validation patches."""
         return {}
+
+    def pairs(self, answer: Answer) -> bool:
+        """Tell whether training sees an answer's source and target of the same case."""
+        return any({answer.source, answer.target} <= keys for keys in self.reads)

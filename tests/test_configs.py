@@ -72,6 +72,31 @@ VARIANTS = {
             "{name: pix2pix_unet, channels: 64, levels: 6, long_residual: true}"
         ],
     ),
+    "an unpaired U-Net": ("unpaired_mr_to_ct", ["methods.cycle_gan.generator={name: unet}"]),
+    "structure held in place, in less memory": (
+        "unpaired_mr_to_ct",
+        [
+            "methods.cycle_gan.structure=mutual_information",
+            "methods.cycle_gan.lambda_structure=1",
+            "methods.cycle_gan.checkpointing=true",
+        ],
+    ),
+    "without anchors": (
+        "unpaired_mr_to_ct",
+        ["methods.cycle_gan.lambda_background=0", "methods.cycle_gan.lambda_identity=0"],
+    ),
+    "two scanners of one modality": (
+        "unpaired_mr_to_ct",
+        [
+            "roles.source={columns: [t1], where: {site: A}}",
+            "roles.target={columns: [t1], where: {site: B}}",
+            "intensity.t1={scale: percentile, low: 0.5, high: 99.5}",
+        ],
+    ),
+    "weights picked by pairs": (
+        "unpaired_mr_to_ct_demo",
+        ["method=conditional_gan", "train.validate.best_by={name: mae, mode: min}"],
+    ),
     "two stages of the demo": (
         "low_dose_pet_demo",
         ["chain={stages: 2, folds: 2, feed: replace}"],

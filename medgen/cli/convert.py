@@ -44,6 +44,13 @@ def convert(
     split: Annotated[
         str | None, typer.Option("--split", help="Only these cases of the table, e.g. test.")
     ] = None,
+    direction: Annotated[
+        str | None,
+        typer.Option(
+            "--direction",
+            help="forward (source to target, the default) or, of a cycle_gan, backward.",
+        ),
+    ] = None,
     device: Annotated[str, typer.Option("--device", help="auto, cpu, cuda or cuda:N.")] = "auto",
     formats: Annotated[
         str, typer.Option("--format", help="nifti, dicom, or nifti,dicom.")
@@ -96,7 +103,7 @@ def convert(
     from medgen.runs import choose_device, load_model
 
     place = choose_device(device)
-    model = load_model(run, device=place)
+    model = load_model(run, device=place).facing(direction)
     if data is not None:
         cases = cases_of_table(data, model, split=split, choice=choice)
     else:

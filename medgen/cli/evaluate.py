@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
+from medgen.cli.evaluate_usage import region_names_of, usage_of_evaluate
+from medgen.cli.features import (
+    WITHOUT_PAIRS,
+    evaluate_without_pairs,
+    lend,
+    say_distances,
+    usage_of_features,
+)
 from medgen.cli.gate_options import (
     EchoOption,
     NanToOption,
@@ -64,8 +70,21 @@ def evaluate(
     ] = None,
     profile: Annotated[
         str,
-        typer.Option("--profile", help="hu, synthrad2023, synthrad2025, mr, pet or segmentation."),
+        typer.Option(
+            "--profile",
+            help="hu, synthrad2023, synthrad2025, mr, pet or segmentation; or distribution, of "
+            "two sets without pairs.",
+        ),
     ] = "hu",
+    features: Annotated[
+        Path | None,
+        typer.Option(
+            "--features", help="A segmenter's run: KID and FID of its features, without pairs."
+        ),
+    ] = None,
+    device: Annotated[
+        str | None, typer.Option("--device", help="For --features: auto, cpu, cuda or cuda:N.")
+    ] = None,
     match_grid: Annotated[
         bool,
         typer.Option("--match-grid", help="Resample onto the reference's grid, else refuse."),
@@ -84,14 +103,30 @@ def evaluate(
     terminal = Terminal.of(context)
     given = {"column": column, "mask-column": mask_column, "region-column": region_column}
     sources = {"mask": mask, "regions": regions}
-    problems = _usage(reference, sources, data, given | {"split": split}, nan_to)
-    names, faults = _region_names(region_names)
+    problems = usage_of_evaluate(reference, sources, data, given | {"split": split}, nan_to)
+    names, faults = region_names_of(region_names)
     if region_names and regions is None and region_column is None:
         advice = "give the label maps by --regions, or by --data and --region-column"
         faults.append(Problem("E_USAGE", "--region-names needs a region map", advice))
+    of_pairs: dict[str, object] = {
+        **sources,
+        "mask-column": mask_column,
+        "region-column": region_column,
+    }
+    of_pairs["match-grid"] = match_grid
+    faults += usage_of_features(profile, features, device, of_pairs)
     if problems + faults:
         raise ConfigurationError(problems + faults)
     choice = choice_of(series, echo, phase, straighten)
+
+    gate: Any = {"nan_to": nan_to, "overwrite": overwrite}
+    if profile == WITHOUT_PAIRS:
+        assert features is not None
+        table = None if data is None else (data, column, split)
+        found = evaluate_without_pairs(
+            terminal, prediction, reference, table, output, choice, (features, device), gate
+        )
+        _end(terminal, found, as_json=as_json)
 
     from medgen.evaluation import evaluate, match_paths, match_table
     from medgen.metrics import profile_named
@@ -111,8 +146,12 @@ def evaluate(
     else:
         assert reference is not None
         matched = match_paths(prediction, reference, mask, regions=regions, choice=choice)
+    source = None
+    if features is not None:
+        source = lend(features, device, column=column, unit=chosen.unit)
     _say_matching(terminal, matched, chosen)
-    with terminal.progress("evaluate", total=len(matched.cases)) as bar:
+    volumes = 2 * len(matched.cases) if source else 0
+    with terminal.progress("evaluate", total=len(matched.cases) + volumes) as bar:
 
         def done(scored: Scored) -> None:
             bar.advance(note=scored.case)
@@ -124,60 +163,12 @@ def evaluate(
             output,
             region_names=names,
             match_grid=match_grid,
-            nan_to=nan_to,
-            overwrite=overwrite,
             on_case=done,
+            features=source,
+            on_volume=lambda name: bar.advance(note=name),
+            **gate,
         )
-    _warn(terminal, found)
-    if as_json:
-        terminal.json(found.summary)
-    else:
-        _say(terminal, found)
-    raise typer.Exit(int(found.exit_code))
-
-
-def _usage(
-    reference: Path | None,
-    beside: Mapping[str, Path | None],
-    data: Path | None,
-    of_table: Mapping[str, str | None],
-    nan_to: float | None,
-) -> list[Problem]:
-    """Return what is wrong with the command line itself; options go by their names."""
-    problems = []
-    if (reference is None) == (data is None):
-        advice = "volumes by --reference, or a table by --data and --column"
-        problems.append(Problem("E_USAGE", "give either --reference or --data", advice))
-    if data is not None and of_table["column"] is None:
-        advice = "name the column of the references, e.g. --column ct"
-        problems.append(Problem("E_USAGE", "--data needs --column", advice))
-    for name, path in beside.items():
-        if data is not None and path is not None:
-            option = {"mask": "--mask-column", "regions": "--region-column"}[name]
-            message = f"--{name} does not go with --data"
-            problems.append(Problem("E_USAGE", message, f"name their column by {option}"))
-    for name, value in of_table.items():
-        if value is not None and data is None:
-            problems.append(Problem("E_USAGE", f"--{name} needs --data", "give a table by --data"))
-    if nan_to is not None and not math.isfinite(nan_to):
-        problems.append(Problem("E_USAGE", "--nan-to must be a finite number", "e.g. --nan-to 0"))
-    return problems
-
-
-def _region_names(text: str) -> tuple[dict[str, int], list[Problem]]:
-    """Return names with their label values, and what is wrong with them."""
-    names: dict[str, int] = {}
-    for part in filter(None, (each.strip() for each in text.split(","))):
-        name, _, value = (each.strip() for each in part.partition("="))
-        if not name or not value.isdecimal() or int(value) == 0:
-            fault = f"--region-names: {part!r} is no NAME=VALUE with a whole value above 0"
-        elif name in names or int(value) in names.values():
-            fault = f"--region-names: {part!r} repeats a name or a value"
-        else:
-            names[name] = int(value)
-            continue
-        return {}, [Problem("E_USAGE", fault, "write e.g. --region-names spot=4,grey=2")]
-    return names, []
+    _end(terminal, found, as_json=as_json)
 
 
 def _say_matching(terminal: Terminal, matched: Matched, profile: Profile) -> None:
@@ -186,6 +177,16 @@ def _say_matching(terminal: Terminal, matched: Matched, profile: Profile) -> Non
     terminal.note(f"medgen: {len(matched.cases)} predictions; mask: {mask}")
     if matched.without_prediction:
         terminal.note(f"medgen: {len(matched.without_prediction)} references have no prediction")
+
+
+def _end(terminal: Terminal, found: Evaluation, *, as_json: bool) -> NoReturn:
+    """Print what was found, and leave with its exit code."""
+    _warn(terminal, found)
+    if as_json:
+        terminal.json(found.summary)
+    else:
+        _say(terminal, found)
+    raise typer.Exit(int(found.exit_code))
 
 
 def _warn(terminal: Terminal, found: Evaluation) -> None:
@@ -207,6 +208,11 @@ def _warn(terminal: Terminal, found: Evaluation) -> None:
 
 def _say(terminal: Terminal, found: Evaluation) -> None:
     """Print the headline, and where the report is."""
+    if "distribution" in found.summary:
+        say_distances(terminal, found.summary["distribution"])
+    if found.profile.name == WITHOUT_PAIRS:
+        terminal.say(f"\nreport: {found.report}")
+        return
     blocks = {"": found.summary["headline"], "seen in training": found.summary["seen_in_training"]}
     for title, block in blocks.items():
         if block is None:

@@ -45,7 +45,19 @@ def _run(run: Path) -> dict[str, Any]:
     units = score_units(config)
     for name, score in facts["best"].get("validation", {}).items():
         score["unit"] = units.get(name, "")
+    for name, score in facts["best"].get("monitor", {}).get("scores", {}).items():
+        score["unit"] = target_unit(config) if name == "histogram_distance" else ""
     return facts
+
+
+def target_unit(config: Config) -> str:
+    """Return the unit that the target's scale promises, else that of the column it shares with."""
+    from medgen.data.intensity import unit_of
+
+    if config.roles.target is None:
+        return ""
+    scale = config.intensity[config.roles.target.columns[0]]
+    return unit_of(config.intensity[scale.column] if scale.scale == "shared" else scale)
 
 
 def score_units(config: Config) -> dict[str, str]:
@@ -54,16 +66,13 @@ def score_units(config: Config) -> dict[str, str]:
     PET is in the unit that the configuration gives the target, or the column whose scale it shares.
     """
     from medgen.data import Classes
-    from medgen.data.intensity import unit_of
     from medgen.metrics import PROFILES, SUV_OR_BECQUEREL, UNIT_UNKNOWN
 
     profile = PROFILES[config.train.validate_.profile]
     profile = profile.for_labels(Classes.of(config.labels).written)
     if profile.unit == SUV_OR_BECQUEREL and config.roles.target:
-        scale = config.intensity[config.roles.target.columns[0]]
-        scale = config.intensity[scale.column] if scale.scale == "shared" else scale
         known = {"suv": "SUV", "bq/ml": "Bq/ml"}
-        profile = profile.in_unit(known.get(unit_of(scale).casefold(), UNIT_UNKNOWN))
+        profile = profile.in_unit(known.get(target_unit(config).casefold(), UNIT_UNKNOWN))
     return {column.name: column.unit for column in profile.details}
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -100,7 +100,7 @@ def train(
         losses = try_step(session)
         terminal.say("dry run: everything is in order; " + summary(losses, None))
         return
-    best_by, chained = settings.train.validate_.best_by.name, settings.fed_column is not None
+    chained = settings.fed_column is not None
     with terminal.progress("training", total=None) as bar:
 
         def prepared(what: str, session: Session) -> None:
@@ -109,10 +109,15 @@ def train(
             tell(terminal, session)
 
         def progress(
-            what: str, step: int, steps: int, losses: Mapping[str, float], score: float | None
+            what: str,
+            step: int,
+            steps: int,
+            losses: Mapping[str, float],
+            score: float | None,
+            warnings: Sequence[str],
         ) -> None:
             stage = f"{what}: " if chained else ""
-            bar.set(step, total=steps, note=stage + summary(losses, score))
+            bar.set(step, total=steps, note=stage + summary(losses, score, warnings))
 
         outcome = train_table(
             settings,
@@ -128,7 +133,7 @@ def train(
             prepared=prepared,
             progress=progress,
         )
-    best = "" if outcome.best is None else f", best {best_by} {outcome.best:.4g}"
+    best = "" if outcome.best is None else f", best {outcome.best_by} {outcome.best:.4g}"
     terminal.event("trained", steps=outcome.steps, best=outcome.best, best_step=outcome.best_step)
     terminal.say(f"{run}: trained {outcome.steps} steps{best} (step {outcome.best_step})")
 
@@ -140,7 +145,7 @@ def tell(terminal: Terminal, session: Session) -> None:
         f"{counts['train_cases']} training, {counts['validation_cases']} validation, "
         f"{counts['test_cases']} test cases; {session.device}, {session.precision}"
     )
-    if not counts["validation_cases"]:
+    if not session.validated:
         terminal.warn("no validation case: the last weights are kept, whatever they are worth")
 
 
@@ -150,7 +155,8 @@ def default_cache() -> Path:
     return (Path(base) if base else Path.home() / ".cache") / "medgen"
 
 
-def summary(losses: Mapping[str, float], score: float | None) -> str:
-    """Return the losses, and the best score so far, in one short line."""
-    parts = [f"{name} {value:.3g}" for name, value in losses.items()]
+def summary(losses: Mapping[str, float], score: float | None, warnings: Sequence[str] = ()) -> str:
+    """Return the monitor's warnings, the losses, and the best score so far, in one short line."""
+    parts = [f"! {warning}" for warning in warnings]
+    parts += [f"{name} {value:.3g}" for name, value in losses.items()]
     return "  ".join(parts + ([] if score is None else [f"best {score:.4g}"]))

@@ -57,7 +57,7 @@ def convert_cohort(
     template = open_template(options, cases)
     provenance = provenance_of(model, options, template)
     converter = converter_of(model, device=device)
-    converter.answer_of(options.answer)
+    converter.wanted()
     results: list[Result] = []
     with ExitStack() as stack, Interruption() as interruption:
         with writable():
@@ -109,7 +109,7 @@ def check_cohort(
         try:
             volumes = open_case(job.case, options.nan_to)
             if job.series is not None:
-                check_derivable(converter, volumes, options, template)
+                check_derivable(converter, volumes, template)
             prepared = converter.entry.prepare_source(volumes)
             warnings = (*prepared.warnings, *template_doubts(volumes, template))
             result = Result(job.case.name, "ok", job.output, warnings=warnings)
@@ -158,7 +158,7 @@ def provenance_of(model: Model, options: Options, template: Volume | None = None
     settings = {
         "config": model.config_digest,
         "cohort": {column: list(ends) for column, ends in model.preprocessing.cohort.items()},
-        "answer": options.answer or next(iter(model.method.answers)),
+        "answer": model.answer,
         "nan_to": options.nan_to,
     }
     if template is not None:

@@ -18,8 +18,6 @@ from medgen.problems import Exit, Problem
 class Options:
     """What one call of `convert` asks for."""
 
-    answer: str | None = None
-    """Which of the method's answers; the first where left out."""
     formats: tuple[Format, ...] = ("nifti",)
     """What to write: volume files, DICOM series, or both."""
     template: Path | None = None

@@ -123,9 +123,7 @@ class Worker:
             sidecar_of(job.output).unlink(missing_ok=True)
         if isinstance(volumes, Exception):
             raise volumes
-        converted = self.converter(
-            volumes, answer=self.options.answer, progress=self._progress(job.case.name)
-        )
+        converted = self.converter(volumes, progress=self._progress(job.case.name))
         doubts = template_doubts(volumes, self.template)
         warnings = (*converted.facts["warnings"], *doubts)
         converted = replace(converted, facts={**converted.facts, "warnings": warnings})
@@ -152,7 +150,7 @@ class Worker:
         if job.series is None or isinstance(volumes, Exception):
             return None
         try:
-            check_derivable(self.converter, volumes, self.options, self.template)
+            check_derivable(self.converter, volumes, self.template)
         except Exception as error:
             return error
         return None
@@ -191,11 +189,10 @@ def facts_of(template: Volume | None) -> SeriesFacts | None:
 def check_derivable(
     converter: Converter,
     volumes: dict[str, Volume],
-    options: Options,
     template: Volume | None,
 ) -> None:
     """Refuse, before anything is computed, a case whose answer could not be written as DICOM."""
-    _, answer = converter.answer_of(options.answer)
+    answer = converter.wanted()
     preprocessing = converter.preprocessing
     unit = "label"
     if answer.kind != "labels":

@@ -40,6 +40,12 @@ class Roles(Strict):
     mask: str = "auto"
     """A column, or `auto`: the body measured on the first source column."""
 
+    def turned(self) -> Roles:
+        """Return the roles of the opposite direction: the target is the source of its answer."""
+        if self.target is None:
+            raise ValueError("without a target there is no other direction")
+        return self.model_copy(update={"source": self.target, "target": self.source})
+
     def columns(self) -> tuple[str, ...]:
         """Return every column that the roles name, each once, in order."""
         named = [c for role in (self.source, self.target, self.label) if role for c in role.columns]

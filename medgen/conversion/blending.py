@@ -69,14 +69,16 @@ def blend(
     """
     device = device or source.device
     padded = pad(source, tiling, padding)
-    weights = [_axis_weights(axis).to(device) for axis in tiling.axes]
+    weights = [axis_weights(axis).to(device) for axis in tiling.axes]
     background = background.to(device, torch.float32)[:, None, None, None]
     shape = [axis.padded for axis in tiling.axes]
     total = torch.zeros((len(background), *shape), dtype=torch.float32, device=device)
 
     wanted, skipped = _sort_out(tiling, keep)
     for position in skipped:
-        total[(slice(None), *tiling.slices(position))] += background * _weight(weights, position)
+        total[(slice(None), *tiling.slices(position))] += background * window_weight(
+            weights, position
+        )
     for first in range(0, len(wanted), batch):
         positions = wanted[first : first + batch]
         windows = [
@@ -89,7 +91,7 @@ def blend(
             raise ValueError(f"the method answered {tuple(answers.shape)}, expected {expected}")
         for position, answer in zip(positions, answers, strict=True):
             here = total[(slice(None), *tiling.slices(position))]
-            here.addcmul_(answer.to(device, torch.float32), _weight(weights, position))
+            here.addcmul_(answer.to(device, torch.float32), window_weight(weights, position))
         if progress is not None:
             progress(first + len(positions), len(wanted))
     inner = tuple(slice(axis.before, axis.before + axis.length) for axis in tiling.axes)
@@ -120,7 +122,7 @@ def _padding_index(length: int, before: int, after: int, mode: str) -> Tensor:
     return index.clamp(0, length - 1)
 
 
-def _axis_weights(axis: Axis) -> Tensor:
+def axis_weights(axis: Axis) -> Tensor:
     """Return each window's weights (windows, size), which sum to one at every voxel."""
     offsets = torch.arange(axis.size, dtype=torch.float64) - (axis.size - 1) / 2
     bell = torch.exp(-0.5 * (offsets / (GAUSSIAN_SIGMA * axis.size)) ** 2).clamp(min=WEIGHT_FLOOR)
@@ -130,6 +132,7 @@ def _axis_weights(axis: Axis) -> Tensor:
     return torch.stack([bell / total[start : start + axis.size] for start in axis.starts]).float()
 
 
-def _weight(weights: Sequence[Tensor], position: Sequence[int]) -> Tensor:
+def window_weight(weights: Sequence[Tensor], position: Sequence[int]) -> Tensor:
+    """Return a window's weights (X, Y, Z), by its index along each axis."""
     x, y, z = (rows[index] for rows, index in zip(weights, position, strict=True))
     return x[:, None, None] * y[None, :, None] * z[None, None, :]

@@ -16,6 +16,7 @@ from torch import Tensor
 from medgen.config import ConvertConfig
 from medgen.conversion.blending import blend
 from medgen.conversion.decoding import Decoder, ImageDecoder, Keep, LabelsDecoder
+from medgen.conversion.monitor import Monitor, Verdict
 from medgen.conversion.tiling import Tiling, plan_tiling
 from medgen.data import PreparedSource, Preprocessing, with_rim
 from medgen.method import Answer, Method
@@ -49,7 +50,8 @@ class Converter:
     """Turn a case's source volumes into a method's answer.
 
     Training's validation and `convert` both call it, so that the two cannot drift. The method is
-    taken as it is: on `device`, in eval mode, with the weights to use.
+    taken as it is: on `device`, in eval mode, with the weights to use. `preprocessing` goes the way
+    of the `answer`, the method's first where left out; a `monitor` judges every answer.
     """
 
     def __init__(
@@ -61,9 +63,13 @@ class Converter:
         device: torch.device,
         precision: Literal["bf16", "fp32"],
         patch: tuple[int, int, int],
+        answer: str | None = None,
+        monitor: Monitor | None = None,
         upstream: Converter | None = None,
     ) -> None:
         self.method = method
+        self.answer = next(iter(method.answers)) if answer is None else answer
+        self.monitor = monitor
         self.preprocessing = preprocessing
         self.settings = settings
         self.device = device
@@ -82,26 +88,25 @@ class Converter:
         """Return how many networks answer in a row."""
         return 1 if self.upstream is None else 1 + self.upstream.stages
 
-    def answer_of(self, name: str | None) -> tuple[str, Answer]:
-        """Return the name and description of an answer; the method's first where left out.
+    def wanted(self) -> Answer:
+        """Return the description of the answer.
 
         Raises:
-            ConfigurationError: the method has no such answer, or it cannot be converted.
+            ConfigurationError: E_ANSWER, the method has no such answer, or it cannot be converted.
         """
-        known = self.method.answers
-        name = next(iter(known)) if name is None else name
+        known, name = self.method.answers, self.answer
         if name not in known:
             advice = f"known: {', '.join(known)}"
             raise ConfigurationError(Problem("E_ANSWER", f"there is no answer {name!r}", advice))
         answer = known[name]
         whole = {
-            "image": answer.target == "target" and len(self.preprocessing.target_columns) == 1,
+            "image": len(self.preprocessing.target_columns) == 1,
             "labels": answer.target == "label" and self.preprocessing.classes.count > 1,
         }
-        if answer.source != "source" or not whole.get(answer.kind, False):
+        if not whole.get(answer.kind, False):
             message = f"answer {name!r} is neither an image of one column nor a label map"
             raise ConfigurationError(Problem("E_ANSWER", message, "convert one of the others"))
-        return name, answer
+        return answer
 
     def _decoder(self, answer: Answer, prepared: PreparedSource) -> Decoder:
         if answer.kind == "labels":
@@ -115,7 +120,6 @@ class Converter:
         self,
         volumes: Mapping[str, Volume],
         *,
-        answer: str | None = None,
         progress: Progress | None = None,
     ) -> Converted:
         """Convert one case.
@@ -123,14 +127,13 @@ class Converter:
         Args:
             volumes: the source columns' volumes; others are ignored, but for the answer that a
                 chain's stage before has given to them.
-            answer: which of the method's answers; the first where left out.
             progress: see `Progress`.
 
         Raises:
             ConfigurationError: the answer or the window cannot be had from this method.
             Refusal: the volumes cannot be prepared, or the method's answer is not finite.
         """
-        name, wanted = self.answer_of(answer)
+        wanted = self.wanted()
         if self.method.training:
             raise ValueError("the method to convert with is in training mode")
         seconds: dict[str, float] = {}
@@ -148,12 +151,13 @@ class Converter:
             tiling = self._tiling(prepared)
         with _timed(seconds, "infer"):
             background = decoder.background
-            encoded, skipped = self._infer(prepared, tiling, name, background, keep, progress)
+            encoded, skipped = self._infer(prepared, tiling, background, keep, progress)
+        judged = self._judged(encoded, prepared)  # before decoding, which fills what is outside
         with _timed(seconds, "restore"):
             data, decoded = decoder.decode(encoded.numpy(), keep, prepared)
         body_fraction = float(prepared.body_native.mean())
         facts = {
-            "answer": name,
+            "answer": self.answer,
             "kind": wanted.kind,
             "unit": decoder.unit,
             **decoded,
@@ -161,6 +165,7 @@ class Converter:
             "windows": len(tiling) - skipped,
             "windows_skipped": skipped,
             **({"stages": self.stages} if self.upstream is not None else {}),
+            **({"monitor": judged.as_json()} if judged else {}),
             "spacing_mm": [round(float(mm), 6) for mm in prepared.native.spacing_mm],
             "run_spacing_mm": [round(float(mm), 6) for mm in prepared.grid.spacing_mm],
             "body_fraction": round(body_fraction, 4),
@@ -169,11 +174,26 @@ class Converter:
             "seconds": {phase: round(duration, 3) for phase, duration in seconds.items()},
             "warnings": list(
                 dict.fromkeys(
-                    (*before["warnings"], *prepared.warnings, *_doubts(prepared, body_fraction))
+                    (
+                        *before["warnings"],
+                        *prepared.warnings,
+                        *_doubts(prepared, body_fraction),
+                        *(judged.warnings if judged else ()),
+                    )
                 )
             ),
         }
         return Converted(Volume(data, prepared.native, decoder.unit), facts)
+
+    def _judged(self, encoded: Tensor, prepared: PreparedSource) -> Verdict | None:
+        """Return what the monitor says of an encoded answer (1, X, Y, Z)."""
+        if self.monitor is None:
+            return None
+        (codec,) = prepared.target_codecs.values()
+        spacing = prepared.grid.spacing_mm.tolist()
+        return self.monitor.judge(
+            encoded[0].numpy(), prepared.body, spacing_mm=spacing, codec=codec
+        )
 
     def _keep(self, prepared: PreparedSource) -> Keep:
         """Return the voxels (X, Y, Z) to answer; the others become background. None: all."""
@@ -197,7 +217,6 @@ class Converter:
         self,
         prepared: PreparedSource,
         tiling: Tiling,
-        answer: str,
         background: NDArray[np.float32],
         keep: Keep,
         progress: Progress | None,
@@ -207,7 +226,7 @@ class Converter:
         def predict(windows: Tensor) -> Tensor:
             if windows.device.type == "cuda":
                 windows = windows.contiguous(memory_format=torch.channels_last_3d)
-            return self.method.infer(windows, answer)
+            return self.method.infer(windows, self.answer)
 
         # no_grad, not inference_mode: a latent search needs gradients and switches them on itself.
         with (

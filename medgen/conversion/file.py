@@ -54,7 +54,6 @@ def convert_files(
     output: Path,
     provenance: Provenance,
     *,
-    answer: str | None = None,
     nan_to: float | None = None,
     progress: Progress | None = None,
 ) -> Record:
@@ -65,7 +64,6 @@ def convert_files(
         inputs: the files by source column.
         output: the volume to write, int16 where the unit is HU, uint8 for labels, else float32.
         provenance: what the sidecar says of the model.
-        answer: which of the method's answers; the first where left out.
         nan_to: the value that non-finite source voxels take; refused where left out.
         progress: called with the windows done and their number; may raise to stop.
 
@@ -74,7 +72,7 @@ def convert_files(
         Refusal: a file or the case cannot be used, or the answer is not finite.
     """
     volumes = open_sources(inputs, nan_to=nan_to)
-    converted = converter(volumes, answer=answer, progress=progress)
+    converted = converter(volumes, progress=progress)
     return write_converted(converted, volumes, Outputs(output), provenance)
 
 

@@ -4,6 +4,7 @@ from medgen.data.batches import Batches, Group
 from medgen.data.cache import KEYS, Cache, open_cells
 from medgen.data.classes import Classes
 from medgen.data.cohort import fit_statistics, prepare_cohort
+from medgen.data.domain import Domain
 from medgen.data.entries import CachedCase
 from medgen.data.fed import Fed
 from medgen.data.intensity import Codec, fit_cohort, measure
@@ -23,6 +24,7 @@ __all__ = [
     "CachedCase",
     "Classes",
     "Codec",
+    "Domain",
     "Fed",
     "Group",
     "PreparedCase",

@@ -18,8 +18,11 @@ from medgen.data.patches import IMAGE, REGION, Box, Size, draw_centre, place
 
 Array = NDArray[Any]
 
-REGIONS = frozenset({"label", "mask"})
+REGIONS = frozenset({"label", "mask", "source_body", "target_body"})
 """Keys that hold classes, not intensities."""
+
+ARRAYS = {"source_body": "body", "target_body": "body"}
+"""Keys that have another name than the array they are cut from: two groups bring two bodies."""
 
 
 @dataclass(frozen=True)
@@ -100,7 +103,9 @@ class Batches:
         reversed_axes = tuple(axis + 1 for axis in change.flips)
         patch = {}
         for key in sorted(keys):
-            values = box.read(case.arrays[key], REGION if key in REGIONS else IMAGE)
+            values = box.read(
+                case.arrays[ARRAYS.get(key, key)], REGION if key in REGIONS else IMAGE
+            )
             patch[key] = np.flip(values, reversed_axes)
         if self._augment is not None and "source" in patch:
             patch["source"] = self._jitter(rng, case, patch["source"])
@@ -155,6 +160,6 @@ def _check(groups: Sequence[Group]) -> None:
             raise ValueError(f"two groups hold {sorted(seen & group.keys)}")
         seen |= group.keys
         for case in group.cases:
-            lacking = sorted(group.keys - set(case.arrays))
+            lacking = sorted({ARRAYS.get(key, key) for key in group.keys} - set(case.arrays))
             if lacking:
                 raise ValueError(f"case {case.case} has no {', '.join(lacking)}")

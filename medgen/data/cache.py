@@ -22,11 +22,11 @@ from medgen.files import TEMPORARY_PREFIX, sha256_of_json
 from medgen.problems import ConfigurationError, MedgenError, Problem, Refusal
 from medgen.volumes import Volume, digest_of
 
-CACHE_VERSION = 5
+CACHE_VERSION = 6
 """Raised whenever the same files and settings would give other arrays."""
 
 KEYS = frozenset({"source", "target", "label"})
-"""The batch keys that a case can be prepared for; `mask` always comes along."""
+"""The batch keys that a case can be prepared for; `mask` and `body` always come along."""
 
 ABANDONED_SECONDS = 86400.0
 

@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from medgen.config import Scale, SharedScale
+from medgen.config import PercentileScale, Scale, SharedScale
 from medgen.data.classes import Classes
 from medgen.data.frame import Frame
-from medgen.data.intensity import ARBITRARY, Codec, measure, unit_of
+from medgen.data.intensity import ARBITRARY, Codec, fitted_codec, measure, unit_of
 from medgen.data.masks import Mask
 from medgen.data.pairing import check_label, check_pair
 from medgen.problems import MedgenError, Problem, Refusal
@@ -60,7 +60,18 @@ class Scales:
         return measure(scale, values, body, unit=unit, cohort=cohort, shared=shared)
 
     def codec_at_conversion(self, column: str, known: Mapping[str, Codec]) -> Codec:
-        """Return what decodes an answer, from the source's codecs and the run alone."""
+        """Return what decodes an answer, from the source's codecs and the run alone.
+
+        Raises:
+            Refusal: E_SCALE_SHARED; E_SCALE_UNFITTED where the run measured no such column.
+        """
+        scale = self.intensity[column]
+        if isinstance(scale, PercentileScale) and column not in known:
+            if column not in self.cohort:
+                message = "the run holds no percentiles to decode an answer of this column by"
+                advice = "train again, or give the column scale: cohort"
+                raise Refusal(Problem("E_SCALE_UNFITTED", message, advice, column=column))
+            return fitted_codec(scale, self.cohort[column])
         nothing = np.zeros((1, 1, 1), dtype=np.float32)
         return self.codec(column, nothing, np.zeros((1, 1, 1), dtype=np.bool_), known)
 

@@ -5,12 +5,12 @@ One bad case does not hide the others: all are tried, and one error lists what w
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import TypeVar
 
 import numpy as np
 
-from medgen.config import CohortScale
+from medgen.config import CohortScale, PercentileScale
 from medgen.data.cache import KEYS, Cache, Opener
 from medgen.data.channels import placed
 from medgen.data.entries import CachedCase
@@ -51,15 +51,25 @@ def fit_statistics(
     rows: Sequence[Row],
     open_cell: Opener = open_volume,
     on_progress: Progress | None = None,
+    *,
+    decoded: Collection[str] = (),
 ) -> dict[str, Ends]:
     """Return low and high of every cohort-scaled column: medians over the rows, training's own.
+
+    `decoded` are columns whose answers must be decoded where no volume of theirs is: those of a
+    percentile scale are measured as well.
 
     Raises:
         Refusal: with the problems of every case that cannot be measured; E_COHORT_EMPTY.
     """
     named = dict.fromkeys([*preprocessing.source_columns, *preprocessing.target_columns])
     intensity = preprocessing.intensity
-    scales = {c: s for c in named if isinstance(s := intensity[c], CohortScale)}
+    scales = {
+        c: s
+        for c in named
+        if isinstance(s := intensity[c], CohortScale)
+        or (isinstance(s, PercentileScale) and c in decoded)
+    }
     if not scales:
         return {}
     measured = _each(rows, lambda row: _ends(preprocessing, row, scales, open_cell), on_progress)
@@ -71,9 +81,12 @@ def fit_statistics(
 
 
 def _ends(
-    preprocessing: Preprocessing, row: Row, scales: Mapping[str, CohortScale], open_cell: Opener
+    preprocessing: Preprocessing,
+    row: Row,
+    scales: Mapping[str, CohortScale | PercentileScale],
+    open_cell: Opener,
 ) -> dict[str, Ends]:
-    """Return the percentiles inside the body of each of a case's cohort-scaled columns."""
+    """Return the percentiles inside the body of each of a case's columns to be fitted."""
     possible = (preprocessing.source_columns[0], *preprocessing.target_columns)
     reference = next((column for column in possible if column in row.cells), None)
     columns = [column for column in scales if column in row.cells]

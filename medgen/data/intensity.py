@@ -92,7 +92,9 @@ def percentiles(
     return float(low), float(high)
 
 
-def fit_cohort(scale: CohortScale, ranges: Sequence[tuple[float, float]]) -> tuple[float, float]:
+def fit_cohort(
+    scale: CohortScale | PercentileScale, ranges: Sequence[tuple[float, float]]
+) -> tuple[float, float]:
     """Return the medians of the training cases' percentiles: the cohort's own low and high."""
     if not ranges:
         message = f"no training case gave percentiles {scale.low:g} and {scale.high:g}"
@@ -129,10 +131,18 @@ def measure(
     if isinstance(scale, CohortScale):
         if cohort is None:
             raise ValueError("the cohort scale was not fitted")
-        low, high = cohort
-        return Codec(low, high, False, ARBITRARY, _air(low))
+        return fitted_codec(scale, cohort)
     low, high = percentiles(scale, values, body)
     return Codec(low, high, False, scale.unit or unit, _air(low))
+
+
+def fitted_codec(scale: CohortScale | PercentileScale, ends: tuple[float, float]) -> Codec:
+    """Return the codec of an answer by the training cases' median percentiles.
+
+    A percentile scale is measured on each volume, and an answer has no volume to measure.
+    """
+    low, high = ends
+    return Codec(low, high, False, unit_of(scale), _air(low))
 
 
 def _air(low: float) -> float:

@@ -35,7 +35,10 @@ class PreparedSource:
 
 @dataclass(frozen=True, eq=False)
 class PreparedCase:
-    """What training works on: (C, X, Y, Z) float32 images, uint8 labels, a uint8 mask."""
+    """What training works on: (C, X, Y, Z) float32 images; labels, mask and body in uint8.
+
+    The body has its rim, beyond which conversion answers with background.
+    """
 
     arrays: Mapping[str, NDArray[Any]]
     codecs: Mapping[str, Codec]

@@ -235,6 +235,8 @@ class Preprocessing:
                 self._show_background(arrays["target"], codecs, rim)
             trained = mask | rim
         arrays["mask"] = trained[None].astype(np.uint8)
+        shown = with_rim(frame.body, spacing_mm=frame.grid.spacing_mm)
+        arrays["body"] = shown[None].astype(np.uint8)
         if not mask.any():
             message = "no voxel of the mask is inside every image"
             raise Refusal(Problem("E_EMPTY_MASK", message, "check the mask and the pair"))

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from medgen.evaluation.confusion import Confusions
+from medgen.evaluation.distributions import FeatureSource, check_enough, members_of, paired_json
 from medgen.evaluation.labelling import Labelling, find_labelling
 from medgen.evaluation.matching import Matched
 from medgen.evaluation.pages import evaluation_page
@@ -52,6 +53,8 @@ def evaluate(
     overwrite: bool = False,
     every: bool = False,
     on_case: Callable[[Scored], None] = lambda scored: None,
+    features: FeatureSource | None = None,
+    on_volume: Callable[[str], None] = lambda name: None,
 ) -> Evaluation:
     """Score matched cases and write `scores.csv`, `summary.json` and `report.html` to `output`.
 
@@ -61,17 +64,22 @@ def evaluate(
     NaN voxels instead of refusing them; `on_case` hears of each case as it is done. Cases whose
     sidecar says `seen_in_training` stay out of the headline. A profile of labels is extended by
     the classes that the references hold, one of PET by the regions that the maps hold (named by
-    `region_names`), which takes a first reading of them.
+    `region_names`), which takes a first reading of them. `features` of images are compared as two
+    sets besides; `on_volume` hears of each volume whose features were taken.
 
     Raises:
         NothingFound: there is no case.
         ConfigurationError: E_EXISTS where the output holds a report and `overwrite` is off, or
             E_PROFILE_REGIONS where regions were given and the profile scores none.
-        Refusal: every case failed, or one did and `every` is on; nothing is written.
+        Refusal: every case failed, or one did and `every` is on; or E_KERNEL_CASES, `features` of
+            fewer than two patients; nothing is written.
     """
     if not matched.cases:
         raise NothingFound(Problem("E_NOTHING_TO_SCORE", "there is no case to score"))
     refuse_existing(output, (SCORES, SUMMARY, REPORT), overwrite=overwrite)
+    if features is not None:
+        predictions = members_of(matched.cases, "prediction")
+        check_enough(predictions, members_of(matched.cases, "reference"))
     profile, labelling, regions = _extended(matched, profile, region_names or {}, nan_to)
     how: Any = {"match_grid": match_grid, "nan_to": nan_to, "labelling": labelling}
     results: list[Scored] = []
@@ -91,6 +99,10 @@ def evaluate(
         "match_grid": match_grid,
         "nan_to": nan_to,
     }
+    if features is not None:
+        facts["distribution"] = paired_json(
+            matched.cases, results, features, nan_to=nan_to, on_volume=on_volume
+        )
     summary = summary_json(shown, results, facts)
     cases = {case.name: case for case in matched.cases}
     pool = pools["unseen"] if len(pools["unseen"]) else pools["seen"]

@@ -55,6 +55,9 @@ def read_report(folder: Path, label: str) -> Report:
     described = summary.get("profile")
     described = described if isinstance(described, dict) else {}
     name = described.get("name")
+    if name == "distribution":
+        advice = "read their distances side by side; or evaluate with a profile that takes pairs"
+        raise _refuse(label, "is of two sets without pairs, which cannot be compared", advice)
     if not isinstance(name, str) or name not in PROFILES:
         raise _refuse(label, "is of a profile that this version does not know")
     profile = _with_regions(_with_classes(PROFILES[name], described, label), described, label)

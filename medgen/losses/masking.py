@@ -21,12 +21,13 @@ def masked_mean(values: Tensor, mask: Tensor | None) -> Tensor:
     return (values * weight).sum() / weight.sum().clamp(min=1.0)
 
 
-def hide_outside(image: Tensor, mask: Tensor, value: float = -1.0) -> Tensor:
+def hide_outside(image: Tensor, mask: Tensor, value: float | Tensor = -1.0) -> Tensor:
     """Return an image (B, C, X, Y, Z) with one value outside a mask (B, 1, X, Y, Z).
 
-    A voxel is inside where the mask is above one half. The default is the low end of an encoded
-    scale. For losses that look at a voxel's surroundings (edges, SSIM, features of a network), the
-    prediction and the target are both hidden: what lies outside then has neither value nor
-    gradient, and the outline is the same in both.
+    A voxel is inside where the mask is above one half. The value may be one for each channel,
+    (1, C, 1, 1, 1); the default is the low end of an encoded scale. For losses that look at a
+    voxel's surroundings (edges, SSIM, features of a network), the prediction and the target are
+    both hidden: what lies outside then has neither value nor gradient, and the outline is the same
+    in both.
     """
     return torch.where(mask > 0.5, image, value)

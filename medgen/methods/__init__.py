@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from medgen.method import Method
 from medgen.methods.conditional_gan import ConditionalGAN
 from medgen.methods.context_aware_gan import ContextAwareGAN
+from medgen.methods.cycle_gan import CycleGAN
 from medgen.methods.ea_gan import EaGAN
 from medgen.methods.regression import Regression
 from medgen.methods.segmenter import Segmenter
@@ -12,9 +13,18 @@ from medgen.methods.segmenter import Segmenter
 METHODS: Mapping[str, type[Method]] = {
     "conditional_gan": ConditionalGAN,
     "context_aware_gan": ContextAwareGAN,
+    "cycle_gan": CycleGAN,
     "ea_gan": EaGAN,
     "regression": Regression,
     "segmenter": Segmenter,
 }
 
-__all__ = ["METHODS", "ConditionalGAN", "ContextAwareGAN", "EaGAN", "Regression", "Segmenter"]
+__all__ = [
+    "METHODS",
+    "ConditionalGAN",
+    "ContextAwareGAN",
+    "CycleGAN",
+    "EaGAN",
+    "Regression",
+    "Segmenter",
+]

@@ -9,6 +9,7 @@ from medgen.metrics.ms_ssim import ms_ssim
 from medgen.metrics.overlap import dice
 from medgen.metrics.profiles import PROFILES, Profile, profile_named
 from medgen.metrics.regions import PEAK_ML, SUV_OR_BECQUEREL, UNIT_UNKNOWN
+from medgen.metrics.spectrum import grid_energy
 from medgen.metrics.ssim import ssim
 from medgen.metrics.surfaces import hausdorff
 
@@ -28,6 +29,7 @@ __all__ = [
     "detect",
     "dice",
     "gradient_mae",
+    "grid_energy",
     "hausdorff",
     "improvement",
     "mae",

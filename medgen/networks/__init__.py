@@ -21,17 +21,22 @@ from medgen.networks.head import Activation, Head
 from medgen.networks.patch_discriminator import PatchDiscriminator, PatchDiscriminatorOptions
 from medgen.networks.pix2pix_unet import Pix2PixUNet, Pix2PixUNetOptions
 from medgen.networks.residual_encoder_unet import ResidualEncoderUNet, ResidualEncoderUNetOptions
+from medgen.networks.resnet_generator import ResNetGenerator, ResNetGeneratorOptions
 from medgen.networks.sizes import check_size, trim
 from medgen.networks.unet import UNet, UNetOptions
 
 UNET = UNetOptions()
 """The default generator."""
 
+RESNET = ResNetGeneratorOptions()
+"""The default generator of training without pairs."""
+
 PATCH_DISCRIMINATOR = PatchDiscriminatorOptions()
 """The default discriminator."""
 
 __all__ = [
     "PATCH_DISCRIMINATOR",
+    "RESNET",
     "UNET",
     "Activation",
     "ContextDiscriminator",
@@ -49,6 +54,8 @@ __all__ = [
     "PatchDiscriminatorOptions",
     "Pix2PixUNet",
     "Pix2PixUNetOptions",
+    "ResNetGenerator",
+    "ResNetGeneratorOptions",
     "ResidualEncoderUNet",
     "ResidualEncoderUNetOptions",
     "SegmenterOptions",

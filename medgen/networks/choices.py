@@ -13,6 +13,7 @@ from medgen.networks.context_fcn import ContextFCNOptions
 from medgen.networks.patch_discriminator import PatchDiscriminatorOptions
 from medgen.networks.pix2pix_unet import Pix2PixUNetOptions
 from medgen.networks.residual_encoder_unet import ResidualEncoderUNetOptions
+from medgen.networks.resnet_generator import ResNetGeneratorOptions
 from medgen.networks.unet import UNetOptions
 
 
@@ -47,9 +48,13 @@ def _known(*names: str) -> BeforeValidator:
 
 
 GeneratorOptions: TypeAlias = Annotated[
-    UNetOptions | Pix2PixUNetOptions | ResidualEncoderUNetOptions | ContextFCNOptions,
+    UNetOptions
+    | Pix2PixUNetOptions
+    | ResidualEncoderUNetOptions
+    | ContextFCNOptions
+    | ResNetGeneratorOptions,
     Field(discriminator="name"),
-    _known("unet", "pix2pix_unet", "residual_encoder_unet", "context_fcn"),
+    _known("unet", "pix2pix_unet", "residual_encoder_unet", "context_fcn", "resnet_generator"),
     nameless_is("unet"),
 ]
 """Networks that answer a source with an image."""

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import Self
 
 from torch import Tensor, nn
 
@@ -47,6 +49,10 @@ class GeneratorBlock(Strict, ABC):
     def margin(self) -> int:
         """Return the voxels of the source that an answer lacks, on each side."""
         return 0
+
+    def for_patch(self, patch: Sequence[int]) -> Self:
+        """Return these options with what they leave to the training patch (X, Y, Z) decided."""
+        return self
 
     @abstractmethod
     def build(

@@ -7,8 +7,13 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
+from medgen.networks.reflection import reflected
+
 Kernel = Literal[1, 3]
-"""Voxels per axis that one voxel of the answer is computed from."""
+"""Voxels per axis that one voxel of the answer is computed from, as U-Nets have it."""
+
+Padding = Literal["zeros", "reflect"]
+"""What a kernel reads beyond the border; reflection needs more voxels than the kernel's half."""
 
 Activation = Literal["tanh", "linear"]
 """tanh for targets with a fixed window; linear for every unbounded scale."""
@@ -26,11 +31,20 @@ class Head(nn.Module):
     """
 
     def __init__(
-        self, features: int, channels: int, activation: Activation, *, kernel: Kernel = 1
+        self,
+        features: int,
+        channels: int,
+        activation: Activation,
+        *,
+        kernel: int = 1,
+        padding: Padding = "zeros",
     ) -> None:
         super().__init__()
-        self.convolution = nn.Conv3d(features, channels, kernel_size=kernel, padding=kernel // 2)
-        self.kernel: Kernel = kernel
+        self.kernel = kernel
+        self.reflection = kernel // 2 if padding == "reflect" else 0
+        self.convolution = nn.Conv3d(
+            features, channels, kernel_size=kernel, padding=kernel // 2 - self.reflection
+        )
         self.activation: Activation = activation
 
     def forward(self, features: Tensor) -> Tensor:
@@ -38,5 +52,8 @@ class Head(nn.Module):
         with torch.autocast(features.device.type, enabled=False):
             # On a CPU a wide convolution to one channel takes half the time from this layout.
             layout = torch.channels_last_3d if self.kernel > 1 else torch.preserve_format
-            answer: Tensor = self.convolution(features.to(torch.float32, memory_format=layout))
+            features = features.to(torch.float32, memory_format=layout)
+            if self.reflection:
+                features = reflected(features, self.reflection)
+            answer: Tensor = self.convolution(features)
             return answer.tanh() if self.activation == "tanh" else answer

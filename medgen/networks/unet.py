@@ -34,6 +34,10 @@ class UNetOptions(GeneratorBlock):
     """Kernel of the last layer; 3 costs a quarter more time per step and needs fewer steps."""
     residual_units: Annotated[int, Field(ge=0, le=8)] = 2
     """Convolutions per encoder level, bridged by a residual connection; 0 leaves one, unbridged."""
+    upsampling: Literal["transposed", "resize"] = "transposed"
+    """How the decoder doubles the grid. Transposed convolutions are cheaper; where no truth is at
+    hand, voxel by voxel, they leave a checkerboard, which resizing before a convolution does not.
+    """
     dropout: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.0
     """Share of features that are dropped, in training only."""
 
@@ -92,7 +96,8 @@ class UNet(Decoder):
             activation=activation,
         )
         self.levels = len(options.decoder_channels)
-        self.body = _Body(
+        body = _ResizingBody if options.upsampling == "resize" else _Body
+        self.body = body(
             spatial_dims=3,
             in_channels=source_channels,
             out_channels=options.features,
@@ -141,4 +146,23 @@ class _Body(ResidualUNet):
         layer: nn.Module = super()._get_up_layer(in_channels, out_channels, strides, False)
         if is_top and isinstance(layer, nn.Sequential) and self.num_res_units > 0:
             return layer[0]
+        return layer
+
+
+class _ResizingBody(_Body):
+    """The same with the transposed convolutions replaced.
+
+    Odena, Dumoulin and Olah, Deconvolution and checkerboard artifacts, Distill 2016.
+    """
+
+    def _get_up_layer(
+        self, in_channels: int, out_channels: int, strides: int, is_top: bool
+    ) -> nn.Module:
+        layer = super()._get_up_layer(in_channels, out_channels, strides, is_top)
+        for module in layer.modules():
+            if isinstance(getattr(module, "conv", None), nn.ConvTranspose3d):
+                module.conv = nn.Sequential(
+                    nn.Upsample(scale_factor=strides, mode="trilinear"),
+                    nn.Conv3d(in_channels, out_channels, kernel_size=3, padding=1),
+                )
         return layer

@@ -12,6 +12,7 @@ from medgen.data import same_spelling
 from medgen.planning.appearance import image_doubts
 from medgen.planning.facts import Survey
 from medgen.problems import Problem
+from medgen.runs import build
 
 NEAR = 0.15
 """An overlap this little above the least allowed is near it."""
@@ -43,7 +44,7 @@ def doubts(survey: Survey, config: Config) -> list[Problem]:
     """Return all that is doubtful about the cases; the training may be right all the same."""
     return [
         *image_doubts(survey, config),
-        *_pair_doubts(survey, config),
+        *(_pair_doubts(survey, config) if _learns_from_pairs(config) else ()),
         *_leaks(survey),
         *_few(survey, config),
         *_unlike_grids(survey),
@@ -80,6 +81,12 @@ def class_voxel_doubts(survey: Survey, config: Config) -> list[Problem]:
             )
             found.append(Problem("W_CLASS_TINY", message, "take a finer preprocessing.spacing_mm"))
     return found
+
+
+def _learns_from_pairs(config: Config) -> bool:
+    """Tell whether training compares two images of a case, which then must lie alike."""
+    method, _ = build(config)
+    return any(method.pairs(answer) for answer in method.answers.values())
 
 
 def _pair_doubts(survey: Survey, config: Config) -> Iterator[Problem]:

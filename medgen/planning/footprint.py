@@ -22,7 +22,7 @@ from torch._subclasses.fake_tensor import (
 )
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
-from torch.utils.flop_counter import FlopCounterMode
+from torch.utils.flop_counter import flop_registry
 
 from medgen.config import Config
 from medgen.conversion import WINDOWS_AT_ONCE
@@ -130,11 +130,11 @@ def _measure(config: Config, device_type: str, precision: Precision) -> Footprin
             live.watch(parameter)
         for weight in lent.weights() if lent else ():
             live.watch(weight)
-    with live, FlopCounterMode(display=False) as counter:
-        _step(method, config, precision)
     with live:
+        _step(method, config, precision)
+        flops = live.flops
         _convert(method, config, device_type, precision)
-    return Footprint(live.peak, weights, float(counter.get_total_flops()), method.margin)
+    return Footprint(live.peak, weights, flops, method.margin)
 
 
 def _step(method: Method, config: Config, precision: Precision) -> None:
@@ -158,17 +158,15 @@ def _convert(method: Method, config: Config, device_type: str, precision: Precis
     method.eval()
     count = WINDOWS_AT_ONCE.get(device_type, 1)
     size = [length + 2 * method.margin for length in config.train.patch]
-    source = torch.empty(count, setting_of(config).source_channels, *size)
+    channels = _channels(config)
     with torch.no_grad(), _autocast(precision):
         for name, answer in method.answers.items():
-            if answer.source == "source":
-                method.infer(source, name)
+            method.infer(torch.empty(count, channels[answer.source], *size), name)
 
 
 def _batch(method: Method, config: Config) -> dict[str, Tensor]:
     """Return a batch of the method's keys, of the right shapes and types."""
-    setting = setting_of(config)
-    channels = {"source": setting.source_channels, "target": setting.target_channels}
+    channels = _channels(config)
     size = [length + 2 * method.margin for length in config.train.patch]
     count = config.train.batch_size
     return {
@@ -182,18 +180,28 @@ def _batch(method: Method, config: Config) -> dict[str, Tensor]:
     }
 
 
+def _channels(config: Config) -> dict[str, int]:
+    """Return the channels of the roles that are images; masks and bodies have one."""
+    setting = setting_of(config)
+    return {"source": setting.source_channels, "target": setting.target_channels}
+
+
 def _autocast(precision: Precision) -> torch.autocast:
     # Fake tensors lie on the CPU, whatever is planned for: its rules of casting are much the same.
     return torch.autocast("cpu", torch.bfloat16, enabled=precision == "bf16", cache_enabled=False)
 
 
 class _Live(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    """Count the bytes of all storages that operations bring to life, until they die."""
+    """Count the bytes of all storages that operations bring to life, until they die; and FLOPs.
+
+    Not by torch's own counter of FLOPs: its hooks on modules keep what checkpointing recomputes.
+    """
 
     def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.now = 0
         self.peak = 0
+        self.flops = 0.0
         self._known: dict[int, weakref.ref[Any]] = {}
 
     def watch(self, tensor: Tensor) -> None:
@@ -212,7 +220,10 @@ class _Live(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self._known[key] = weakref.ref(storage, died)
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        result = func(*args, **(kwargs or {}))
+        kwargs = kwargs or {}
+        result = func(*args, **kwargs)
+        if (arithmetic := flop_registry.get(func.overloadpacket)) is not None:
+            self.flops += arithmetic(*args, **kwargs, out_val=result)
         for leaf in tree_leaves(result):
             if isinstance(leaf, Tensor):
                 self.watch(leaf)

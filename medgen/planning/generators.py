@@ -1,6 +1,7 @@
 """The generators among a method's options, found by the type of the option, whatever its name.
 
 Networks that halve their grid are made as deep as their patch allows; how, each kind says itself.
+Those of a fixed depth are given their width.
 """
 
 from __future__ import annotations
@@ -12,12 +13,17 @@ from medgen.networks import (
     GeneratorBlock,
     Pix2PixUNetOptions,
     ResidualEncoderUNetOptions,
+    ResNetGeneratorOptions,
     UNetOptions,
 )
 from medgen.runs import options_of
 
 WIDTH = {"cpu": 16, "cuda": 32}
 """Features of a U-Net's first level: half as many where a processor has to multiply them."""
+
+FULL_WIDTH = {"cpu": 8, "cuda": 32}
+"""Features of a residual generator, which computes them at full resolution: dearer ones, and on a
+processor half as many again."""
 
 WIDEST = {"unet": 8, "residual_encoder_unet": 10}
 """Features double from level to level up to this many times the first level's."""
@@ -48,7 +54,8 @@ def has_depth(config: Config) -> bool:
 def depth_of(generator: GeneratorBlock, shortest: int, *, device_type: str) -> dict[str, Any]:
     """Return the keys of a generator for patches whose shortest axis is `shortest` at least.
 
-    The axis is a power of two. What a network has no depth for, it keeps.
+    The axis is a power of two. What a network has no depth for, it keeps. The blocks of a residual
+    generator follow the patch by themselves.
     """
     width = WIDTH[device_type]
     levels = (shortest // BOTTOM).bit_length()
@@ -64,6 +71,8 @@ def depth_of(generator: GeneratorBlock, shortest: int, *, device_type: str) -> d
     if isinstance(generator, Pix2PixUNetOptions):
         # Its first level is at half resolution and has the paper's 64 features on a GPU.
         return {"channels": 2 * width, "levels": shortest.bit_length() - 1}
+    if isinstance(generator, ResNetGeneratorOptions):
+        return {"channels": FULL_WIDTH[device_type]}
     return {}
 
 

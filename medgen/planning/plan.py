@@ -11,6 +11,7 @@ from typing import Any
 from medgen.config import Config, parse_config, read_config
 from medgen.config.plain_yaml import load_plain
 from medgen.data import Table, assign_splits, read_table
+from medgen.data.groups import domains_of
 from medgen.planning.budget import Budget
 from medgen.planning.doubts import class_voxel_doubts, doubts, patch_doubts
 from medgen.planning.editing import Change, edited, given_by
@@ -129,7 +130,9 @@ def plan(
 
 
 def _measured(config: Config, table: Table, report: Report) -> Survey:
-    split = assign_splits(table, config.split)
+    method, _ = build(config)
+    domains = domains_of(table, config.roles, method.reads)
+    split = assign_splits(table, config.split, domains=domains)
     if not split["train"]:
         problem = Problem(
             "E_SPLIT_EMPTY", "no case is left for training", "add cases, or lower the split shares"

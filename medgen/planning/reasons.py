@@ -8,7 +8,7 @@ from typing import Any
 
 from medgen.config import Config
 from medgen.conversion import plan_tiling
-from medgen.networks import GeneratorBlock
+from medgen.networks import GeneratorBlock, ResNetGeneratorOptions
 from medgen.planning.budget import GB, Budget
 from medgen.planning.editing import Change
 from medgen.planning.facts import Survey
@@ -167,6 +167,8 @@ def _of_keys(
     if generator.name == "pix2pix_unet":
         width = f"features at first {_place(budget)}."
         return {"levels": _of_halvings(generator.divisor, config), "channels": width}
+    if isinstance(generator, ResNetGeneratorOptions):
+        return {"channels": _of_full_resolution(generator, budget)}
     return {
         "channels": _of_depth(generator, new, config, budget),
         "features": "half of the first level's",
@@ -182,6 +184,13 @@ def _of_depth(
     return (
         f"{len(channels)} levels leave {_product(bottom)} voxels of a patch at the coarsest; "
         f"{channels[0]} features at first {_place(budget)}."
+    )
+
+
+def _of_full_resolution(generator: ResNetGeneratorOptions, budget: Budget) -> str:
+    return (
+        f"features at full resolution {_place(budget)}; {generator.depth} residual blocks, by "
+        f"which an answer's voxel sees {generator.receptive_field} voxels along an axis."
     )
 
 

@@ -107,9 +107,9 @@ def extent_voxels(config: Config, survey: Survey) -> tuple[float, ...]:
 
 def _depths(config: Config, budget: Budget) -> Sequence[tuple[int | None, Config]]:
     """Return the configurations to try with the least axis of their patches, the deepest first."""
-    if not has_depth(config):
-        return [(None, config)]
     kind = budget.device_type
+    if not has_depth(config):
+        return [(None, with_depth(config, SHORTEST[-1], device_type=kind))]  # its width alone
     return [(least, with_depth(config, least, device_type=kind)) for least in SHORTEST]
 
 

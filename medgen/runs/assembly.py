@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Literal, get_type_hints
 
+import numpy as np
 from pydantic import BaseModel, Field, create_model
 
-from medgen.config import Config, Strict, WindowScale, validate_block
-from medgen.data import Classes
-from medgen.method import Method, OptimizerSpec, Setting
+from medgen.config import Config, Scale, SharedScale, Strict, WindowScale, validate_block
+from medgen.data import Classes, measure
+from medgen.method import Head, Method, OptimizerSpec, Setting
 from medgen.methods import METHODS
+from medgen.networks import GeneratorBlock
 from medgen.problems import ConfigurationError, Problem
 
 
@@ -56,7 +58,7 @@ def build(config: Config) -> tuple[Method, dict[str, OptimizerSpec]]:
     options: dict[str, dict[str, Any]] = {}
     for name in dict.fromkeys([config.method, *config.methods]):
         try:
-            options[name] = _validated(name, config.methods.get(name) or {})
+            options[name] = _validated(name, config)
         except ConfigurationError as error:
             problems += error.problems
     if problems:
@@ -78,10 +80,7 @@ def completed(config: Config) -> Config:
     """
     names = dict.fromkeys([config.method, *config.methods])
     blocks = {
-        name: _options(name, config.methods.get(name) or {}).model_dump(
-            mode="json", exclude_none=True
-        )
-        for name in names
+        name: _options(name, config).model_dump(mode="json", exclude_none=True) for name in names
     }
     return config.model_copy(update={"methods": blocks})
 
@@ -92,7 +91,7 @@ def options_of(config: Config) -> Mapping[str, Any]:
     Raises:
         ConfigurationError: an unknown method or option.
     """
-    return _validated(config.method, config.methods.get(config.method) or {})
+    return _validated(config.method, config)
 
 
 def setting_of(config: Config) -> Setting:
@@ -100,33 +99,63 @@ def setting_of(config: Config) -> Setting:
 
     Without a target role there is one target channel, which a method that reads no target ignores.
     """
+    sources = config.roles.source.columns
     targets = config.roles.target.columns if config.roles.target else ()
-    bounded = bool(targets) and all(isinstance(config.intensity[c], WindowScale) for c in targets)
-    channels = len(config.roles.source.columns)
+    channels = len(sources)
     if config.fed_column is not None and config.chain is not None:
         channels = 1 if config.chain.feed == "replace" else channels + 1
     return Setting(
         source_channels=channels,
         target_channels=max(1, len(targets)),
-        head="tanh" if bounded else "linear",
+        head=_head(config, targets),
         classes=Classes.of(config.labels).count,
+        source_head=_head(config, sources),
+        source_background=tuple(_background(config.intensity[c]) for c in sources),
+        target_background=tuple(_background(config.intensity[c]) for c in targets),
     )
+
+
+def _head(config: Config, columns: Sequence[str]) -> Head:
+    """Return tanh where every column has a window, which bounds its encoded values."""
+    bounded = columns and all(isinstance(config.intensity[c], WindowScale) for c in columns)
+    return "tanh" if bounded else "linear"
+
+
+def _background(scale: Scale) -> float:
+    """Return what a column holds where nothing is, encoded.
+
+    Scales that are measured begin at a low percentile of the body, which is near to nothing in MR
+    and PET; where exactly depends on volumes.
+    """
+    if not isinstance(scale, WindowScale):
+        return -1.0
+    nothing = np.zeros((1, 1, 1), dtype=np.float32)
+    codec = measure(scale, nothing, nothing > 0)
+    return float(codec.encode(np.array(codec.background)))
 
 
 def _unknown(name: str, what: str) -> Problem:
     return Problem("E_METHOD", f"{what} {name!r} is not known", f"known: {', '.join(METHODS)}")
 
 
-def _validated(name: str, block: Mapping[str, Any]) -> dict[str, Any]:
+def _validated(name: str, config: Config) -> dict[str, Any]:
     """Check one method's block against its constructor and return its typed options."""
-    model = _options(name, block)
+    model = _options(name, config)
     return {field: getattr(model, field) for field in type(model).model_fields}
 
 
-def _options(name: str, block: Mapping[str, Any]) -> BaseModel:
+def _options(name: str, config: Config) -> BaseModel:
+    """Return a method's options, with what its generators leave to the patch decided."""
     if name not in METHODS:
         raise ConfigurationError(_unknown(name, "methods block"))
-    return validate_block(_options_model(METHODS[name]), block, f"methods.{name}")
+    block = config.methods.get(name) or {}
+    model = validate_block(_options_model(METHODS[name]), block, f"methods.{name}")
+    generators = {
+        field: value.for_patch(config.train.patch)
+        for field in type(model).model_fields
+        if isinstance(value := getattr(model, field), GeneratorBlock)
+    }
+    return model.model_copy(update=generators)
 
 
 def _options_model(method: type[Method]) -> type[BaseModel]:
@@ -186,14 +215,31 @@ def _check_roles(config: Config, method: Method) -> None:
     missing = [
         role for role in ("target", "label") if role in keys and not getattr(config.roles, role)
     ]
-    if missing:
-        raise ConfigurationError(
-            [
-                Problem(
-                    "E_CONFIG_ROLE",
-                    f"method {config.method!r} reads the role {role!r}, which `roles` leaves out",
-                    f"add `{role}: [COLUMN]` under roles",
-                )
-                for role in missing
-            ]
+    problems = [
+        Problem(
+            "E_CONFIG_ROLE",
+            f"method {config.method!r} reads the role {role!r}, which `roles` leaves out",
+            f"add `{role}: [COLUMN]` under roles",
         )
+        for role in missing
+    ]
+    if not all(method.pairs(answer) for answer in method.answers.values()):
+        problems += _unpaired_problems(config)
+    if problems:
+        raise ConfigurationError(problems)
+
+
+def _unpaired_problems(config: Config) -> Iterator[Problem]:
+    """Find what needs two images of one case, which unpaired training does not have."""
+    for column in config.roles.target.columns if config.roles.target else ():
+        scale = config.intensity[column]
+        if isinstance(scale, SharedScale):
+            message = (
+                f"intensity.{column}: shares the scale of {scale.column!r}, which cases of the "
+                "target's domain lack"
+            )
+            yield Problem("E_CONFIG_VALUE", message, "use scale: window or cohort")
+    if config.fed_column is not None:
+        message = f"chain: feeds the answers of {config.method!r} beside a source of the same case"
+        advice = "leave chain out: an unpaired method has no such cases to learn from"
+        yield Problem("E_CONFIG_VALUE", message, advice)

@@ -3,21 +3,31 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
+from typing import Any
 
 from medgen import __version__
 from medgen.config import Config
 from medgen.files import write_text
+from medgen.method import Answer
 from medgen.runs.description import best_scores, class_values
 from medgen.runs.folder import RunFolder
 from medgen.runs.model import Statistics, config_digest
 
 
-def write_card(folder: RunFolder, config: Config, statistics: Statistics) -> None:
-    """Write `model/card.md`; it names columns, counts and scores, never a case or a path."""
-    write_text(folder.card, card(folder, config, statistics))
+def write_card(
+    folder: RunFolder, config: Config, statistics: Statistics, answers: Mapping[str, Answer]
+) -> None:
+    """Write `model/card.md`; it names columns, counts and scores, never a case or a path.
+
+    `answers` are the method's, by name, the one that validation asks for first.
+    """
+    write_text(folder.card, card(folder, config, statistics, answers))
 
 
-def card(folder: RunFolder, config: Config, statistics: Statistics) -> str:
+def card(
+    folder: RunFolder, config: Config, statistics: Statistics, answers: Mapping[str, Answer]
+) -> str:
     """Return the model card's text in Markdown."""
     roles = config.roles
     source = ", ".join(roles.source.columns)
@@ -33,6 +43,7 @@ def card(folder: RunFolder, config: Config, statistics: Statistics) -> str:
         f"- Method: `{config.method}`, trained with medgen {__version__}",
         f"- Source columns: {source}",
         *_target_lines(config),
+        *_answer_lines(config, statistics, answers),
         *_chain_lines(config),
         *_dose_lines(statistics),
         *_feature_lines(folder),
@@ -57,6 +68,7 @@ def card(folder: RunFolder, config: Config, statistics: Statistics) -> str:
         "",
         *_scores(config, best),
         "",
+        *_monitor(best, next(iter(answers))),
         "The best weights were chosen by these scores, so they flatter the model; "
         "score held-out cases with `medgen evaluate` before quoting a figure.",
         "",
@@ -71,7 +83,7 @@ def card(folder: RunFolder, config: Config, statistics: Statistics) -> str:
         "answer will look plausible and be wrong.",
         "- Another sequence or scanner than the training cases'.",
         "- Dose calculation, diagnosis, or any decision about a patient.",
-        "- Whatever the registration between training columns got wrong is learned as truth.",
+        _taught(statistics),
         "",
     ]
     return "\n".join(lines)
@@ -86,6 +98,35 @@ def _target_lines(config: Config) -> list[str]:
         classes = ", ".join(f"{name} = {value}" for name, value in class_values(config).items())
         lines.append(f"- Label column: {roles.label.columns[0]} ({classes})")
     return lines
+
+
+def _answer_lines(
+    config: Config, statistics: Statistics, answers: Mapping[str, Answer]
+) -> list[str]:
+    """Say which ways the model goes, and that it never saw a pair."""
+    if not statistics.domains:
+        return []
+    roles = {"source": config.roles.source, "target": config.roles.target}
+    columns = {name: ", ".join(role.columns) for name, role in roles.items() if role}
+    ways = (
+        f"`{name}` ({columns.get(way.source, way.source)} to {columns.get(way.target, way.target)})"
+        for name, way in answers.items()
+    )
+    return [
+        f"- Answers: {', '.join(ways)}; `medgen convert --direction` chooses",
+        "- Trained without pairs: the images of the two sides need not be of the same patients, "
+        "and no answer was ever compared with its truth",
+    ]
+
+
+def _taught(statistics: Statistics) -> str:
+    """Say what of the training cases themselves becomes an error."""
+    if statistics.domains:
+        return (
+            "- Whatever differs between the two sides besides the modality, such as age, disease, "
+            "head rest or field of view, may be made up in an answer."
+        )
+    return "- Whatever the registration between training columns got wrong is learned as truth."
 
 
 def _chain_lines(config: Config) -> list[str]:
@@ -129,13 +170,40 @@ def _scale(config: Config, column: str) -> str:
     return ", ".join(f"{key} {value}" for key, value in values.items() if value is not None)
 
 
-def _scores(config: Config, best: dict[str, object]) -> list[str]:
+def _scores(config: Config, best: Mapping[str, Any]) -> list[str]:
     validation = best.get("validation")
+    if not validation and best.get("monitor"):
+        return ["No validation case has a truth: the monitor chose the weights."]
     if not isinstance(validation, dict) or not validation:
         return ["No validation case was held out: the last weights were kept, unscored."]
-    rows = [f"Profile `{config.train.validate_.profile}`.", ""]
-    rows += ["| score | mean | sd over cases | cases |", "|---|---|---|---|"]
-    for name, entry in validation.items():
+    return [f"Profile `{config.train.validate_.profile}`.", "", *_table(validation)]
+
+
+def _monitor(best: Mapping[str, Any], forward: str) -> list[str]:
+    """Return the section on what was seen of the answers without their truth."""
+    found = best.get("monitor")
+    if not found:
+        return []
+    warnings = found["warnings"]
+    verdict = [f"- **{warning}**" for warning in warnings] or ["No warning at these weights."]
+    return [
+        "## Monitor",
+        "",
+        f"Held against the training images of the domain; the `{forward}` answer alone was "
+        "monitored in training. Contrast: 1 as in the domain, 0 or less inverted. Outline: Dice of "
+        "source and answer. Doubt: lower is better, and a constant answer has 1 or more.",
+        "",
+        *_table(found["scores"]),
+        "",
+        *verdict,
+        "",
+    ]
+
+
+def _table(scores: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """Return scores as rows of a table in Markdown."""
+    rows = ["| score | mean | sd over cases | cases |", "|---|---|---|---|"]
+    for name, entry in scores.items():
         spread = "-" if entry["sd"] is None else f"{entry['sd']:.4g}"
         rows.append(f"| {name} | {entry['mean']:.4g} | {spread} | {entry['cases']} |")
     return rows

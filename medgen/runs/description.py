@@ -15,6 +15,9 @@ from medgen.data import Classes
 from medgen.runs.folder import RunFolder
 from medgen.runs.model import config_digest, read_run_files, weights_digest
 
+MONITOR = "monitor."
+"""What the names of the monitor's scores begin with: they need no truth."""
+
 
 def describe(run: Path) -> dict[str, Any]:
     """Return what a run is: task, data, progress, scores, versions and hashes.
@@ -31,6 +34,7 @@ def describe(run: Path) -> dict[str, Any]:
         "source": list(roles.source.columns),
         "target": list(roles.target.columns) if roles.target else [],
         "label": list(roles.label.columns) if roles.label else [],
+        "unpaired": bool(statistics.domains),
         "classes": class_values(config),
         "intensity": config.as_json()["intensity"],
         "spacing_mm": list(config.preprocessing.spacing_mm),
@@ -55,18 +59,28 @@ def best_scores(folder: RunFolder) -> dict[str, Any]:
     """Return the step of the exported weights, and each validation score's mean, spread and number.
 
     The spread is the sample standard deviation over cases; scores that are not finite are left out.
+    What the monitor found stands apart, under `monitor`: its scores and its warnings.
     """
     if not folder.weights.is_file():
         return {}
     with safe_open(folder.weights, "pt") as stored:
         record = json.loads((stored.metadata() or {}).get("medgen", "{}"))
-    scores = {}
+    scores: dict[str, Any] = {}
+    judged: dict[str, Any] = {}
     for name, values in record.get("scores", {}).items():
         finite = [v for v in values if v is not None and math.isfinite(v)]
         if finite:
             spread = stats.stdev(finite) if len(finite) > 1 else None
-            scores[name] = {"mean": stats.fmean(finite), "sd": spread, "cases": len(finite)}
-    return {"step": record.get("step"), "validation": scores}
+            group = judged if name.startswith(MONITOR) else scores
+            group[name.removeprefix(MONITOR)] = {
+                "mean": stats.fmean(finite),
+                "sd": spread,
+                "cases": len(finite),
+            }
+    best = {"step": record.get("step"), "validation": scores}
+    if judged:
+        best["monitor"] = {"scores": judged, "warnings": record.get("warnings", [])}
+    return best
 
 
 def _training(folder: RunFolder, steps: int) -> dict[str, Any]:

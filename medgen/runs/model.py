@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ from torch import Tensor
 
 from medgen import __version__
 from medgen.config import Config, parse_config
-from medgen.data import Classes, Fed, Preprocessing
+from medgen.data import Classes, Domain, Fed, Preprocessing
 from medgen.files import replacing, sha256_of_file, sha256_of_json, write_json, write_text
 from medgen.method import Method
 from medgen.problems import ConfigurationError, NothingFound, Problem
@@ -36,6 +36,8 @@ class Statistics:
     """SHA-256 of every source file that training or validation read."""
     dose_fractions: tuple[float, ...] = ()
     """Shares of the full dose in the training cases, where the table's `dose_fraction` says so."""
+    domains: Mapping[str, Domain] = field(default_factory=dict)
+    """How the training cases' images look, by the role that an unpaired answer belongs to."""
 
     def as_json(self) -> dict[str, Any]:
         """Return plain JSON values."""
@@ -44,6 +46,7 @@ class Statistics:
             "counts": dict(self.counts),
             "seen": sorted(self.seen),
             "dose_fractions": list(self.dose_fractions),
+            "domains": {role: domain.as_json() for role, domain in self.domains.items()},
         }
 
     @classmethod
@@ -54,6 +57,9 @@ class Statistics:
             counts={name: int(count) for name, count in value["counts"].items()},
             seen=frozenset(value["seen"]),
             dose_fractions=tuple(float(dose) for dose in value.get("dose_fractions", ())),
+            domains={
+                role: Domain.from_json(domain) for role, domain in value.get("domains", {}).items()
+            },
         )
 
 
@@ -71,6 +77,8 @@ class Model:
     """Step and validation score at which the weights were taken."""
     split: Mapping[str, tuple[str, ...]]
     """Case ids by split; empty where only `model/` was handed over."""
+    answer: str
+    """Which of the method's answers is asked for; preprocessing and roles go its way."""
     upstream: Model | None = None
     """In a chain, the stage whose answers this one is fed."""
 
@@ -83,6 +91,29 @@ class Model:
     def patch(self) -> tuple[int, int, int]:
         """The training patch in voxels."""
         return self.config.train.patch
+
+    def facing(self, name: str | None) -> Model:
+        """Return the model with another of its method's answers asked for; None keeps this one.
+
+        Raises:
+            ConfigurationError: E_ANSWER, the method has no such answer.
+        """
+        known = self.method.answers
+        if name is None or name == self.answer:
+            return self
+        if name not in known:
+            message, advice = f"there is no answer {name!r}", f"known: {', '.join(known)}"
+            raise ConfigurationError(Problem("E_ANSWER", message, advice))
+        now, wanted = known[self.answer], known[name]
+        if (now.source, now.target) == (wanted.source, wanted.target):
+            return replace(self, answer=name)
+        turned = self.config.roles.turned()
+        return replace(
+            self,
+            answer=name,
+            config=self.config.model_copy(update={"roles": turned}),
+            preprocessing=replace(self.preprocessing, roles=turned),
+        )
 
 
 def preprocessing_of(config: Config, cohort: Mapping[str, tuple[float, float]]) -> Preprocessing:
@@ -193,6 +224,7 @@ def load_model(run: Path, *, device: torch.device) -> Model:
         statistics=statistics,
         weights_record=record,
         split=split,
+        answer=next(iter(method.answers)),
         upstream=upstream,
     )
 

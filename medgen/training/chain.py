@@ -23,16 +23,23 @@ from medgen.training.answering import answer_rows
 from medgen.training.data import Cohort, Report, read_cohort
 from medgen.training.loop import Progress
 from medgen.training.opening import check_unchanged, clear, is_taken, taken
+from medgen.training.scoring import check_profile
 from medgen.training.session import Outcome, Session, prepare_session, train, train_held
-from medgen.training.validation import check_profile
+from medgen.training.unpaired import is_unpaired
 from medgen.volumes import digest_of
 
-Watch = Callable[[str, int, int, Mapping[str, float], float | None], None]
-"""Called after every step with what is trained, the step, how many there are, losses and score."""
+Watch = Callable[[str, int, int, Mapping[str, float], float | None, Sequence[str]], None]
+"""Called after every step with what is trained, the step, how many there are, losses, score and
+the monitor's warnings."""
 
 
 def unwatched(
-    what: str, step: int, steps: int, losses: Mapping[str, float], best: float | None
+    what: str,
+    step: int,
+    steps: int,
+    losses: Mapping[str, float],
+    best: float | None,
+    warnings: Sequence[str],
 ) -> None:
     """Show nothing."""
 
@@ -115,9 +122,14 @@ def check_chain(config: Config, method: Method, *, start_from: Path | None = Non
 
     Raises:
         ConfigurationError: E_CHAIN_METHOD where an answer is no image of the target, which alone
-            can be fed in the target's scale; E_CHAIN_FROM.
+            can be fed in the target's scale, or where training sees no truth that a next stage
+            could come nearer to; E_CHAIN_FROM.
     """
     first = next(iter(method.answers.values()))
+    if is_unpaired(method):
+        message = f"{config.method!r} trains without pairs, and a chain comes nearer to a truth"
+        advice = "train without a chain (--set chain.stages=1), or choose another method"
+        raise ConfigurationError(Problem("E_CHAIN_METHOD", message, advice))
     if first.kind != "image" or first.target != "target":
         message = f"{config.method!r} answers with {first.kind}, and a chain feeds images"
         advice = "train without a chain (--set chain.stages=1), or choose another method"
@@ -213,8 +225,10 @@ class _Links:
 def _watch(progress: Watch, what: str, config: Config) -> Progress:
     """Return what a training calls after every step, under its own name."""
 
-    def shown(step: int, losses: Mapping[str, float], score: float | None) -> None:
-        progress(what, step, config.train.steps, losses, score)
+    def shown(
+        step: int, losses: Mapping[str, float], score: float | None, warnings: Sequence[str]
+    ) -> None:
+        progress(what, step, config.train.steps, losses, score, warnings)
 
     return shown
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from medgen.config import Config, Roles
+from medgen.config import Config
 from medgen.data import (
     KEYS,
     Batches,
@@ -23,10 +23,19 @@ from medgen.data import (
     prepare_cohort,
     read_table,
 )
+from medgen.data.domain import Domain
+from medgen.data.groups import domains_of
 from medgen.data.modality import modality_of
 from medgen.method import Method
 from medgen.problems import ConfigurationError, Problem, Refusal
 from medgen.runs import Statistics, preprocessing_of
+from medgen.training.unpaired import (
+    answerable,
+    columns_of,
+    is_unpaired,
+    measure_domains,
+    unpaired_answers,
+)
 from medgen.volumes import digest_of
 
 DOSE_COLUMN = "dose_fraction"
@@ -52,11 +61,12 @@ class Cohort:
         return [self.table.row(case) for case in self.split[name]]
 
 
-def read_cohort(data: Path, config: Config, *, reads: Iterable[frozenset[str]]) -> Cohort:
+def read_cohort(data: Path, config: Config, *, reads: Sequence[frozenset[str]]) -> Cohort:
     """Read and divide the table, and fingerprint the files that training will see.
 
     Where the table leaves the splits to us, cases that lack what every group of `reads` needs are
-    drawn for none of them: half a pair can be neither learned from nor scored.
+    drawn for none of them: half a pair can be neither learned from nor scored. Where there are
+    several groups, every one of them gets its share of each split.
 
     Raises:
         ConfigurationError: the table is refused, or no case is left to train on.
@@ -64,9 +74,10 @@ def read_cohort(data: Path, config: Config, *, reads: Iterable[frozenset[str]]) 
     """
     columns = config.roles.columns()
     table = read_table(data, columns=columns)
+    groups = [columns_of(config.roles, sorted(keys)) for keys in reads]
     if not any(row.split for row in table.rows):
-        table = _usable(table, config.roles, reads)
-    split = assign_splits(table, config.split)
+        table = _usable(table, groups)
+    split = assign_splits(table, config.split, domains=domains_of(table, config.roles, reads))
     if not split["train"]:
         problem = Problem(
             "E_SPLIT_EMPTY", "no case is left for training", "add cases, or lower the split shares"
@@ -89,13 +100,8 @@ def read_cohort(data: Path, config: Config, *, reads: Iterable[frozenset[str]]) 
     return Cohort(table, split, digests)
 
 
-def _usable(table: Table, roles: Roles, reads: Iterable[frozenset[str]]) -> Table:
+def _usable(table: Table, groups: Sequence[Collection[str]]) -> Table:
     """Return the table without the rows that no group can use; all of it where none can."""
-    named = {"source": roles.source, "target": roles.target, "label": roles.label}
-    groups = [
-        [column for key in keys if (role := named.get(key)) for column in role.columns]
-        for keys in reads
-    ]
     rows = tuple(
         row for row in table.rows if any(all(c in row.cells for c in group) for group in groups)
     )
@@ -107,19 +113,24 @@ def _usable(table: Table, roles: Roles, reads: Iterable[frozenset[str]]) -> Tabl
     return replace(table, rows=rows)
 
 
-def measure_statistics(cohort: Cohort, config: Config) -> Statistics:
-    """Measure on the training cases what conversion will need later."""
+def measure_statistics(cohort: Cohort, config: Config, method: Method) -> Statistics:
+    """Measure on the training cases what conversion will need later.
+
+    An answer's source has been seen, in either direction of a method that has two.
+    """
     patients = {
         name: len({cohort.table.row(case).patient for case in cases})
         for name, cases in cohort.split.items()
     }
     counts = {f"{name}_cases": len(cases) for name, cases in cohort.split.items()}
     counts |= {f"{name}_patients": number for name, number in patients.items()}
-    sources = config.roles.source.columns
+    sources = columns_of(config.roles, [answer.source for answer in method.answers.values()])
+    decoded = columns_of(config.roles, [answer.target for answer in unpaired_answers(method)])
+    rows, preprocessing = cohort.rows("train"), preprocessing_of(config, {})
     return Statistics(
-        cohort=fit_statistics(preprocessing_of(config, {}), cohort.rows("train")),
+        cohort=fit_statistics(preprocessing, rows, decoded=decoded),
         counts=counts,
-        dose_fractions=dose_fractions(cohort, sources),
+        dose_fractions=dose_fractions(cohort, config.roles.source.columns),
         seen=frozenset(
             digest
             for digests in cohort.digests.values()
@@ -178,10 +189,11 @@ def prepare_data(
     preprocessing: Preprocessing,
     cache: Cache,
     report: Report,
-) -> Batches:
+) -> tuple[Batches, dict[str, Domain]]:
     """Prepare (or find in the cache) every training and validation case; make the patch streams.
 
     Validation converts from the files; its pairs are prepared so that a bad one is refused now.
+    The domains that unpaired answers are held against come along, by role.
 
     Raises:
         Refusal: with the problems of every case that cannot be used.
@@ -208,13 +220,14 @@ def prepare_data(
     for keys in method.reads:
         rows = _rows_for(keys, cohort, config)
         groups.append(Group(keys, prepare("preparing training cases", rows, keys)))
-    problems.update(dict.fromkeys(_unscorable(cohort, method, preprocessing)))
-    prepare("checking validation cases", cohort.rows("validation"))
+    rows = answerable(cohort.table, cohort.rows("validation"), config.roles, method)
+    problems.update(dict.fromkeys(_unscorable(rows, method, preprocessing)))
+    prepare("checking validation cases", rows)
     if problems:
         raise Refusal(problems)
     _tell(noted)
     train = config.train
-    return Batches(
+    batches = Batches(
         groups,
         patch=train.patch,
         margin=method.margin,
@@ -224,14 +237,22 @@ def prepare_data(
         augment=train.augment,
         seed=train.seed,
     )
+    return batches, measure_domains(groups, method, report)
 
 
-def _unscorable(cohort: Cohort, method: Method, preprocessing: Preprocessing) -> Iterator[Problem]:
-    """Find the validation cases that a `split` column names and whose answer cannot be scored."""
+def _unscorable(
+    rows: Sequence[Row], method: Method, preprocessing: Preprocessing
+) -> Iterator[Problem]:
+    """Find the validation cases that a `split` column names and whose answer cannot be scored.
+
+    An unpaired method's answers are monitored, with a truth or without.
+    """
+    if is_unpaired(method):
+        return
     labels = next(iter(method.answers.values())).kind == "labels"
     truth = (preprocessing.label_column,) if labels else preprocessing.target_columns[:1]
     wanted = [column for column in (*preprocessing.inputs, *truth) if column is not None]
-    for row in cohort.rows("validation"):
+    for row in rows:
         for column in (column for column in wanted if column not in row.cells):
             message = "a validation case lacks an image that scoring its answer needs"
             advice = "fill the cell, or give the case another split"

@@ -57,13 +57,13 @@ class Journal:
         self._events.add_scalar("learning_rate_factor", learning_rate_factor, step)
 
     def validation(self, step: int, rows: Mapping[str, Mapping[str, float]]) -> None:
-        """Log every validation case's scores."""
+        """Log every validation case's scores; one that a case lacks stays blank."""
         _append(
             self._folder.validation,
             [{"step": step, "case": case, **scores} for case, scores in rows.items()],
         )
-        for name in next(iter(rows.values()), {}):
-            values = [scores[name] for scores in rows.values()]
+        for name in dict.fromkeys(name for scores in rows.values() for name in scores):
+            values = [scores[name] for scores in rows.values() if name in scores]
             self._events.add_scalar(f"validation/{name}", sum(values) / len(values), step)
 
     def close(self) -> None:
@@ -83,13 +83,15 @@ class Journal:
 
 
 def _append(path: Path, rows: Sequence[Mapping[str, object]]) -> None:
-    """Append rows, with a header where the file is new."""
+    """Append rows, with a header of all their names where the file is new."""
     if not rows:
         return
     path.parent.mkdir(parents=True, exist_ok=True)
     new = not path.exists()
     with path.open("a", newline="", encoding="utf-8") as stream:
-        writer = csv.DictWriter(stream, fieldnames=list(rows[0]))
+        writer = csv.DictWriter(
+            stream, fieldnames=list(dict.fromkeys(name for row in rows for name in row))
+        )
         if new:
             writer.writeheader()
         writer.writerows(rows)

@@ -6,11 +6,12 @@ It knows no discriminator: a method's `train_step` makes the moves through `mini
 from __future__ import annotations
 
 import contextlib
+import logging
 import math
 import signal
 import threading
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from types import FrameType
 from typing import Protocol
 
@@ -34,11 +35,16 @@ LOG_EVERY = 20
 """Steps between two readings of the losses; reading them makes a GPU wait."""
 
 
-class Progress(Protocol):
-    """Called after every step with the step's number, and the last known losses and score."""
+logger = logging.getLogger(__name__)
 
-    def __call__(self, step: int, losses: Mapping[str, float], score: float | None) -> None:
-        """Show it."""
+
+class Progress(Protocol):
+    """Called after every step with its number, and the last known losses, score and warnings."""
+
+    def __call__(
+        self, step: int, losses: Mapping[str, float], score: float | None, warnings: Sequence[str]
+    ) -> None:
+        """Show it; the warnings are the monitor's of the last validation."""
 
 
 @dataclass
@@ -52,6 +58,8 @@ class Position:
     validated: bool = True
     """False where a stop came before the validation that was due."""
     finished: bool = False
+    warnings: list[str] = field(default_factory=list)
+    """What the monitor said at the last validation."""
 
 
 class Loop:
@@ -114,7 +122,7 @@ class Loop:
                         losses = means.take()
                         check_losses(losses, step)
                         journal.losses(step, losses, self._learning_rate_factor(step - 1))
-                    progress(step, losses, self.position.best)
+                    progress(step, losses, self.position.best, self.position.warnings)
                     self._keep(step, stop, validation, journal)
 
     def step(self, batch: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
@@ -174,7 +182,7 @@ class Loop:
         self, step: int, validation: Validation, journal: Journal, stop: threading.Event
     ) -> None:
         """Score the averaged weights and export them where they are the best so far."""
-        position, best_by = self.position, self._config.train.validate_.best_by
+        position, best_by = self.position, validation.best_by
         if not len(validation):
             self._export(step, None)
             return
@@ -186,6 +194,9 @@ class Loop:
         scores = validation.run(self._folder.previews / f"step_{step:07d}", check=check)
         self.last_scores = scores
         journal.validation(step, scores.rows)
+        position.warnings = list(scores.warnings)
+        if scores.warnings:
+            logger.warning("step %d: %s", step, "; ".join(scores.warnings))
         score = scores.mean(best_by.name)
         sign = 1.0 if best_by.mode == "min" else -1.0
         if position.best is None or sign * score < sign * position.best:
@@ -204,10 +215,13 @@ class Loop:
 
     def _export(self, step: int, scores: Scores | None) -> None:
         """Write the averaged weights as the model."""
-        rows = list(scores.rows.values()) if scores else []
         # Case ids stay home: the model keeps the values alone.
-        values = {name: [_finite(row[name]) for row in rows] for name in (rows[0] if rows else ())}
-        write_weights(self._folder, self.average.method, {"step": step, "scores": values})
+        names = scores.names if scores else ()
+        values = {name: [_finite(v) for v in scores.values(name)] for name in names if scores}
+        record = {"step": step, "scores": values}
+        if scores and scores.warnings:
+            record["warnings"] = list(scores.warnings)
+        write_weights(self._folder, self.average.method, record)
 
     def _due(self, step: int) -> bool:
         """Say whether the losses must be read: before a validation and before a saved state."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -11,7 +12,7 @@ import torch
 from torch import Tensor
 
 from medgen.config import Config
-from medgen.data import Batches, Cache, Preprocessing
+from medgen.data import Batches, Cache, Preprocessing, Row
 from medgen.files import locked
 from medgen.method import Method, OptimizerSpec
 from medgen.problems import ConfigurationError, Problem
@@ -32,7 +33,11 @@ from medgen.runs import (
 from medgen.training.data import Cohort, Report, measure_statistics, prepare_data, read_cohort
 from medgen.training.loop import Loop, Progress
 from medgen.training.opening import keep_upstream, open_run, reopen_run
-from medgen.training.validation import Validation, check_profile
+from medgen.training.scoring import best_by_of, check_profile
+from medgen.training.unpaired import answerable, is_unpaired, with_truth
+from medgen.training.validation import Validation
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -52,6 +57,17 @@ class Session:
     features_digest: str = ""
     """SHA-256 of the weights whose features the losses compare, where they do."""
 
+    @property
+    def validated(self) -> list[Row]:
+        """Return the cases that validation answers."""
+        rows = self.cohort.rows("validation")
+        return answerable(self.cohort.table, rows, self.config.roles, self.method)
+
+    @property
+    def scored(self) -> frozenset[str]:
+        """Return those of them whose answers are scored against their truth."""
+        return with_truth(self.cohort.table, self.validated, self.config.roles, self.method)
+
     def batch(self, step: int) -> Mapping[str, Tensor]:
         """Return the batch of one step, ready for a fast copy to the device."""
         drawn = self.batches.batch(step)
@@ -67,6 +83,8 @@ class Outcome:
     steps: int
     best_step: int | None
     best: float | None
+    best_by: str
+    """The score that `best` is."""
     device: str
     precision: str
 
@@ -109,26 +127,38 @@ def prepare_session(
         parent = read_run_files(RunFolder(start_from))[1].seen
     check_features(config, method, features)
     cohort = data if isinstance(data, Cohort) else read_cohort(data, config, reads=method.reads)
-    statistics = measure_statistics(cohort, config)
+    statistics = measure_statistics(cohort, config, method)
     statistics = replace(statistics, seen=statistics.seen | parent)
     preprocessing = preprocessing_of(config, statistics.cohort)
     features_digest = ""
     if features is not None:
         lent = lend_features(features, config, statistics.cohort, place)
         method.feature_extractor, features_digest = lent.extractor, lent.weights_digest
-    batches = prepare_data(cohort, config, method, preprocessing, Cache(cache), report)
-    return Session(
+    batches, domains = prepare_data(cohort, config, method, preprocessing, Cache(cache), report)
+    session = Session(
         config,
         method,
         specs,
         cohort,
-        statistics,
+        replace(statistics, domains=domains),
         preprocessing,
         batches,
         place,
         choose_precision(config.train.precision, place),
         features_digest,
     )
+    _tell_what_decides(session)
+    return session
+
+
+def _tell_what_decides(session: Session) -> None:
+    """Warn where the monitor picks the weights though the configuration names a score."""
+    configured = session.config.train.validate_.best_by.name
+    decides = best_by_of(session.config, session.method, scored=bool(session.scored))
+    if session.validated and decides.name != configured:
+        logger.warning(
+            "no validation case has a truth: %s picks the weights, not %s", decides.name, configured
+        )
 
 
 def check_features(config: Config, method: Method, features: Path | None) -> None:
@@ -164,7 +194,7 @@ def train(
     resume: bool = False,
     overwrite: bool = False,
     upstream: Path | None = None,
-    progress: Progress = lambda step, losses, score: None,
+    progress: Progress = lambda step, losses, score, warnings: None,
 ) -> Outcome:
     """Train and leave a run folder.
 
@@ -193,7 +223,7 @@ def train_held(
     resume: bool = False,
     overwrite: bool = False,
     upstream: Path | None = None,
-    progress: Progress = lambda step, losses, score: None,
+    progress: Progress = lambda step, losses, score, warnings: None,
 ) -> Outcome:
     """Do what `train` does, in a folder whose lock the caller holds."""
     folder, config = RunFolder(run), session.config
@@ -222,24 +252,28 @@ def train_held(
         precision=session.precision,
     )
     loop.restore()
+    wanted = next(iter(session.method.answers.values())).target
     validation = Validation(
         loop.average.method,
         config,
         session.preprocessing,
-        session.cohort.rows("validation"),
+        session.validated,
         device=session.device,
         precision=session.precision,
+        domain=session.statistics.domains.get(wanted) if is_unpaired(session.method) else None,
+        truths=session.scored,
     )
     try:
         if not loop.position.finished:
             loop.run(validation, progress)
     finally:
         # Weights that can be converted with have a card, whatever stopped the training.
-        write_card(folder, config, session.statistics)
+        write_card(folder, config, session.statistics, session.method.answers)
     return Outcome(
         loop.position.step,
         loop.position.best_step,
         loop.position.best,
+        validation.best_by.name,
         str(session.device),
         session.precision,
     )

@@ -1,8 +1,13 @@
-"""Validation on whole volumes, by the same road as conversion, so that the two cannot drift."""
+"""Validation on whole volumes, by the same road as conversion, so that the two cannot drift.
+
+Of a method with two directions only the first answer is validated: it is the one that `convert`
+gives unless asked for another, and the cases of its source are those that were held out for it.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,20 +16,25 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from medgen.config import Config, WindowScale
-from medgen.conversion import Converter
-from medgen.data import Classes, Preprocessing, Row, outline
+from medgen.config import BestBy, Config, WindowScale
+from medgen.conversion import Converted, Converter
+from medgen.conversion.monitor import Monitor
+from medgen.data import Classes, Domain, Preprocessing, Row, outline
 from medgen.files import write_bytes
 from medgen.method import Method
-from medgen.metrics import PROFILES, Direction
-from medgen.problems import ConfigurationError, Problem, Refusal
-from medgen.report import preview, to_ras
-from medgen.runs import Precision
+from medgen.metrics import PROFILES
+from medgen.problems import Problem, Refusal
+from medgen.runs import MONITOR, Precision
 from medgen.training.guards import relative_spread
+from medgen.training.preview import picture
+from medgen.training.scoring import best_by_of
 from medgen.volumes import Volume, open_volume, resample, where_measured
 
 PREVIEWS = 2
 """Validation cases that get a picture."""
+
+JUDGED = ("contrast", "histogram_distance", "outline_dice", "doubt")
+"""What the monitor finds of an answer, as columns of its scores."""
 
 
 @dataclass(frozen=True)
@@ -32,23 +42,40 @@ class Scores:
     """One validation: a row of scores per case, and how much anatomy the answers carry."""
 
     rows: Mapping[str, Mapping[str, float]]
+    """By case; a case without truth has the monitor's scores alone."""
     spread: float
     """Mean over cases of the answer's standard deviation over the truth's, inside the mask.
 
-    NaN for labels: a lesion that is not found yet leaves an empty answer, and that is no collapse.
+    Where there is no truth, over the domain's, inside the body. NaN for labels: a lesion that is
+    not found yet leaves an empty answer, and that is no collapse.
     """
+    warnings: tuple[str, ...] = ()
+    """What the monitor found wrong, and in how many cases; it names none."""
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Return the scores that any case has, in order."""
+        return tuple(dict.fromkeys(name for row in self.rows.values() for name in row))
+
+    def values(self, name: str) -> list[float]:
+        """Return one score of every case that has it."""
+        return [row[name] for row in self.rows.values() if name in row]
 
     def mean(self, name: str) -> float:
         """Return the mean of one score over the cases that have it, else NaN.
 
         Infinite scores count: a model that misses a class must not be the better for it.
         """
-        values = [row[name] for row in self.rows.values() if not np.isnan(row[name])]
+        values = [value for value in self.values(name) if not np.isnan(value)]
         return float(np.mean(values)) if values else float("nan")
 
 
 class Validation:
-    """Convert every validation case with the averaged weights and score it against its truth."""
+    """Convert every validation case with the averaged weights, score and monitor its answer.
+
+    An answer is scored against its truth where the case is in `truths` (left out: every case), and
+    held against the `domain`, if there is one, with a truth or without.
+    """
 
     def __init__(
         self,
@@ -59,12 +86,17 @@ class Validation:
         *,
         device: torch.device,
         precision: Precision,
+        domain: Domain | None = None,
+        truths: Collection[str] | None = None,
     ) -> None:
         self._config = config
         self._rows = rows
+        self._truths = frozenset(row.case for row in rows) if truths is None else truths
         self._classes = Classes.of(config.labels)
         profile = PROFILES[config.train.validate_.profile]
         self._profile = profile.for_labels(self._classes.written)
+        self.best_by: BestBy = best_by_of(config, method, scored=bool(self._truths))
+        """The score that picks the best weights."""
         self._convert = Converter(
             method,
             preprocessing,
@@ -72,6 +104,7 @@ class Validation:
             device=device,
             precision=precision,
             patch=config.train.patch,
+            monitor=None if domain is None else Monitor(domain),
         )
 
     def __len__(self) -> int:
@@ -80,29 +113,60 @@ class Validation:
     def run(
         self, previews: Path | None = None, *, check: Callable[[], None] = lambda: None
     ) -> Scores:
-        """Score every case; write a picture of the first ones into `previews`.
+        """Score and monitor every case; write a picture of the first ones into `previews`.
 
         `check` is called between windows and may raise to stop.
         """
         rows: dict[str, dict[str, float]] = {}
-        spreads = []
+        spreads: list[float] = []
+        faults: Counter[str] = Counter()
         for index, row in enumerate(self._rows):
             volumes = self._open(row)
-            answer = self._convert(volumes, progress=lambda done, total: check()).volume
+            converted = self._convert(volumes, progress=lambda done, total: check())
             try:
-                truth, mask = self._truth(volumes, answer)
+                truth, mask = self._compared(row, volumes, converted.volume)
             except Refusal as error:
                 raise error.at(case=row.case) from None
-            spacing = answer.grid.spacing_mm.tolist()
-            rows[row.case] = dict(self._profile.score(answer.data, truth, mask, spacing_mm=spacing))
-            if self._profile.kind == "image":
-                spreads.append(relative_spread(answer.data[mask], truth[mask]))
+            rows[row.case] = {**self._scored(converted, truth, mask), **_judged(converted)}
+            faults.update(converted.facts.get("monitor", {}).get("faults", ()))
+            spreads += self._spread(converted, truth, mask)
             if previews is not None and index < PREVIEWS:
                 source = volumes[self._config.roles.source.columns[0]]
                 labels = self._profile.kind == "labels"
-                picture = _picture(source, answer, truth, mask, labels=labels)
-                write_bytes(previews / f"{row.case}.png", picture)
-        return Scores(rows, float(np.mean(spreads)) if spreads else float("nan"))
+                drawn = picture(source, converted.volume, truth, mask, labels=labels)
+                write_bytes(previews / f"{row.case}.png", drawn)
+        total = len(self._rows)
+        warnings = [f"{what} in {n} of {total} validation cases" for what, n in faults.items()]
+        spread = float(np.mean(spreads)) if spreads else float("nan")
+        return Scores(rows, spread, tuple(warnings))
+
+    def _compared(
+        self, row: Row, volumes: Mapping[str, Volume], answer: Volume
+    ) -> tuple[NDArray[Any] | None, NDArray[np.bool_]]:
+        """Return the truth, if the case has one, and the mask, on the answer's grid."""
+        if row.case in self._truths:
+            return self._truth(volumes, answer)
+        return None, self._inside(volumes, answer)
+
+    def _scored(
+        self, converted: Converted, truth: NDArray[Any] | None, mask: NDArray[np.bool_]
+    ) -> dict[str, float]:
+        """Return the profile's scores; none without a truth."""
+        if truth is None:
+            return {}
+        answer = converted.volume
+        spacing = answer.grid.spacing_mm.tolist()
+        return dict(self._profile.score(answer.data, truth, mask, spacing_mm=spacing))
+
+    def _spread(
+        self, converted: Converted, truth: NDArray[Any] | None, mask: NDArray[np.bool_]
+    ) -> list[float]:
+        """Return how much an image varies beside its truth, else beside the domain."""
+        if self._profile.kind != "image":
+            return []
+        if truth is not None:
+            return [relative_spread(converted.volume.data[mask], truth[mask])]
+        return [converted.facts["monitor"]["spread"]]
 
     def _open(self, row: Row) -> dict[str, Volume]:
         preprocessing = self._convert.preprocessing
@@ -146,76 +210,9 @@ class Validation:
         return outline(source.data, unit=unit, spacing_mm=tuple(source.grid.spacing_mm))
 
 
-def check_profile(config: Config, method: Method) -> None:
-    """Refuse an unknown profile, one for another kind of answer, or a `best_by` it does not score.
-
-    Raises:
-        ConfigurationError: naming what is known.
-    """
-    validate = config.train.validate_
-    kind = next(iter(method.answers.values())).kind
-    targets = config.roles.target.columns if config.roles.target else ()
-    if kind == "image" and len(targets) > 1:
-        message = f"roles.target names {len(targets)} columns; an answer is one image"
-        advice = "name one, and train a run for each of the others"
-        raise ConfigurationError(Problem("E_CONFIG_ROLE", message, advice))
-    fitting = [name for name, profile in PROFILES.items() if profile.kind == kind]
-    if validate.profile not in PROFILES:
-        fault = f"train.validate.profile: {validate.profile!r} is not known"
-    elif validate.profile not in fitting:
-        fault = f"train.validate.profile: {validate.profile!r} does not score {kind}"
-    else:
-        profile = PROFILES[validate.profile].for_labels(Classes.of(config.labels).written)
-        name, mode = validate.best_by.name, validate.best_by.mode
-        if name in profile.columns:
-            _check_mode(name, mode, profile.column(name).better)
-            return
-        fault = f"train.validate.best_by.name: {name!r} is not known"
-        fitting = list(profile.columns)
-    raise ConfigurationError(Problem("E_CONFIG_VALUE", fault, f"known: {', '.join(fitting)}"))
-
-
-def _check_mode(name: str, mode: str, better: Direction | None) -> None:
-    """Refuse to keep the worst weights.
-
-    Raises:
-        ConfigurationError: `mode` is not the direction in which the score gets better.
-    """
-    wanted = {"lower": "min", "higher": "max"}.get(better or "")
-    if mode == wanted:
-        return
-    if wanted is None:
-        fault, advice = "does not say which weights are better", "choose another score"
-    else:
-        fault, advice = f"is better when it is {better}, not mode: {mode}", f"write mode: {wanted}"
-    raise ConfigurationError(
-        Problem("E_CONFIG_VALUE", f"train.validate.best_by: {name!r} {fault}", advice)
-    )
-
-
-def _picture(
-    source: Volume,
-    answer: Volume,
-    truth: NDArray[Any],
-    mask: NDArray[np.bool_],
-    *,
-    labels: bool,
-) -> bytes:
-    """Draw source, answer, truth, and for images their difference inside the mask."""
-    if labels:
-        shared = (0.0, float(max(1, answer.data.max(), truth.max())))
-        panels: list[tuple[Any, ...]] = [
-            ("source", source.data, "image", source.unit),
-            ("answer", answer.data, "labels", answer.unit, shared),
-            ("label", truth, "labels", answer.unit, shared),
-        ]
-    else:
-        panels = [
-            ("source", source.data, "image", source.unit),
-            ("answer", answer.data, "image", answer.unit),
-            ("target", truth, "image", answer.unit),
-            ("answer - target", answer.data - truth, "difference", answer.unit),
-        ]
-    turned = [(title, to_ras(data, answer.grid)[0], *rest) for title, data, *rest in panels]
-    inside, spacing = to_ras(mask, answer.grid)
-    return preview(turned, spacing_mm=spacing, mask=None if labels else inside)
+def _judged(converted: Converted) -> dict[str, float]:
+    """Return what the monitor found, NaN for what it cannot know; nothing without a monitor."""
+    found = converted.facts.get("monitor")
+    if found is None:
+        return {}
+    return {f"{MONITOR}{n}": float("nan") if found[n] is None else found[n] for n in JUDGED}

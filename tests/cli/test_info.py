@@ -5,7 +5,7 @@ import pytest
 
 import medgen
 from medgen.cli.app import main
-from medgen.cli.info import devices, outline, score_units, versions
+from medgen.cli.info import devices, outline, score_units, target_unit, versions
 from medgen.config import read_config, shipped_configs
 from medgen.problems import Exit
 
@@ -97,3 +97,19 @@ def test_a_folder_that_is_no_run_is_refused(
 ) -> None:
     assert main(["info", str(tmp_path)]) in (Exit.USAGE, Exit.NOTHING_FOUND)
     assert "E_" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("name", "overrides", "unit"),
+    [
+        ("mr_to_ct", [], "HU"),
+        ("low_dose_pet", ["intensity.pet_low.unit=suv"], "suv"),  # it shares its source's scale
+        ("tissue_segmentation", [], ""),
+    ],
+)
+def test_the_monitor_s_distance_is_in_the_target_s_unit(
+    tmp_path: Path, name: str, overrides: list[str], unit: str
+) -> None:
+    path = tmp_path / "config.yaml"
+    path.write_text(shipped_configs()[name], encoding="utf-8")
+    assert target_unit(read_config(path, overrides)).casefold() == unit.casefold()

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from medgen.config import ConvertConfig, PreprocessingConfig, Roles
 from medgen.conversion import Converter
+from medgen.conversion.monitor import Monitor
 from medgen.data import Classes, Preprocessing
 from medgen.method import Answer, Batch, Clock, Losses, Method, Minimize, OptimizerSpec
 
@@ -65,6 +66,8 @@ def make_converter(
     margin: int = 0,
     divisor: int = 1,
     precision: Any = "fp32",
+    answer: str | None = None,
+    monitor: Monitor | None = None,
     **convert: Any,
 ) -> Converter:
     """Make a converter from column `mr` to column `ct` around a function."""
@@ -89,6 +92,8 @@ def make_converter(
         device=torch.device("cpu"),
         precision=precision,
         patch=patch,
+        answer=answer,
+        monitor=monitor,
     )
 
 

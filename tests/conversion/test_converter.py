@@ -199,11 +199,10 @@ def test_an_answer_that_is_not_finite_is_refused(converter_of: Any) -> None:
 
 
 def test_unknown_and_other_answers_are_refused(converter_of: Any) -> None:
-    converter = converter_of()
     with pytest.raises(ConfigurationError, match="known: forward, areas"):
-        converter({"mr": ball()}, answer="backward")
+        converter_of(answer="backward")({"mr": ball()})
     with pytest.raises(ConfigurationError, match="neither an image of one column nor a label map"):
-        converter({"mr": ball()}, answer="areas")
+        converter_of(answer="areas")({"mr": ball()})
 
 
 def test_a_method_in_training_mode_is_an_error(converter_of: Any) -> None:

@@ -30,8 +30,8 @@ def probabilities(windows: Tensor) -> Tensor:
 
 
 def converted(converter_of: Any, volume: Volume, **options: Any) -> Any:
-    options = {"labels": LABELS, "fill_outside_body": False, **options}
-    return converter_of(probabilities, **options)({"mr": volume}, answer="areas")
+    options = {"labels": LABELS, "fill_outside_body": False, "answer": "areas", **options}
+    return converter_of(probabilities, **options)({"mr": volume})
 
 
 def test_label_values_are_written_on_the_native_grid(converter_of: Any) -> None:
@@ -77,22 +77,26 @@ def test_outside_the_body_is_background(converter_of: Any) -> None:
     inside[6:20, 5:15, 4:12] = True
     head = volume.with_data(np.where(inside, 900.0, 0.0).astype(np.float32))
     answer = converter_of(
-        lambda windows: torch.cat([0 * windows, 0 * windows, 0 * windows + 1], dim=1), labels=LABELS
-    )({"mr": head}, answer="areas")
+        lambda windows: torch.cat([0 * windows, 0 * windows, 0 * windows + 1], dim=1),
+        labels=LABELS,
+        answer="areas",
+    )({"mr": head})
     assert (answer.volume.data[inside] == 7).all()
     assert (answer.volume.data[0] == 0).all()
 
 
 def test_an_answer_that_is_not_finite_is_refused(converter_of: Any) -> None:
-    converter = converter_of(lambda windows: probabilities(windows) / 0, labels=LABELS)
+    converter = converter_of(
+        lambda windows: probabilities(windows) / 0, labels=LABELS, answer="areas"
+    )
     with pytest.raises(Refusal, match="E_ANSWER_NOT_FINITE"):
-        converter({"mr": slope()}, answer="areas")
+        converter({"mr": slope()})
 
 
 def test_probabilities_are_carried_by_resampling_alone(converter_of: Any) -> None:
     """Compared with doing it by hand: each class resampled, then the largest."""
     volume = slope(1.5, (33, 20, 16))
-    converter = converter_of(probabilities, labels=LABELS, fill_outside_body=False)
+    converter = converter_of(probabilities, labels=LABELS, answer="areas", fill_outside_body=False)
     prepared = converter.preprocessing.prepare_source({"mr": volume})
     shares = probabilities(torch.from_numpy(prepared.source)[None])[0].numpy()
     outside = [1.0, 0.0, 0.0]
@@ -101,7 +105,7 @@ def test_probabilities_are_carried_by_resampling_alone(converter_of: Any) -> Non
         for share, beyond in zip(shares, outside, strict=True)
     ]
     expected = np.array([0, 2, 7], np.uint8)[np.argmax(carried, axis=0)]
-    answer = converter({"mr": volume}, answer="areas")
+    answer = converter({"mr": volume})
     assert (answer.volume.data == expected).mean() > 0.999, "blending rounds a tie now and then"
 
 

@@ -214,3 +214,37 @@ def test_no_voxel_is_only_ever_context():
         if float(patch[0, 3, 3, 3]) == corner
     )
     assert (whole[0, :4, 3, 3] == float(corner)).all(), "as conversion pads"
+
+
+def test_two_domains_each_bring_the_body_of_their_own_case():
+    def with_body(index: int, key: str) -> CachedCase:
+        whole = make_case(index)
+        kept = {name: whole.arrays[name] for name in ("mask", "inside")}
+        body = (np.abs(whole.arrays["source"]) < 0.5).astype(np.uint8)
+        return CachedCase(
+            whole.case,
+            {key: whole.arrays["source"], "body": body, **kept},
+            {},
+            whole.grid,
+            (False,),
+        )
+
+    groups = [
+        Group(frozenset({key, f"{key}_body"}), [with_body(index, key) for index in cases])
+        for key, cases in (("source", (0, 1)), ("target", (2, 3, 4)))
+    ]
+    turned = Augmentation(flip_axes=(0, 1), rotate_degrees=0, intensity=0.0)
+    batch = Batches(groups, patch=(8, 8, 8), batch_size=4, augment=turned, seed=3).batch(5)
+    assert set(batch) == {"source", "source_body", "target", "target_body"}
+    for key in ("source", "target"):
+        assert batch[f"{key}_body"].dtype == torch.float32
+        assert torch.equal(batch[f"{key}_body"], (batch[key].abs() < 0.5).float())
+    assert not torch.equal(batch["source"], batch["target"])
+
+
+def test_a_case_without_a_body_is_refused():
+    case = make_case(0)
+    with pytest.raises(ValueError, match="has no body"):
+        Batches(
+            [Group(frozenset({"source", "source_body"}), [case])], patch=(8, 8, 8), batch_size=1
+        )

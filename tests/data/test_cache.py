@@ -141,7 +141,7 @@ def test_every_unreadable_cell_is_named(tmp_path, row, preprocessing):
 def test_keys_choose_what_is_prepared(tmp_path, row, preprocessing):
     cache = Cache(tmp_path / "cache")
     only = cache.case(row, preprocessing(), open_volume, keys=frozenset({"target"}))
-    assert set(only.arrays) == {"target", "mask", "inside"}
+    assert set(only.arrays) == {"target", "mask", "body", "inside"}
 
 
 def test_a_cohort_is_prepared_in_order_with_progress(tmp_path, cohort_table, preprocessing):

@@ -99,7 +99,8 @@ def test_training_and_conversion_see_the_same_source(volumes, config, preprocess
 def test_arrays_are_contiguous_and_typed(volumes, preprocessing):
     trained = preprocessing().prepare_case(volumes())
     kinds = {key: values.dtype for key, values in trained.arrays.items()}
-    assert kinds == {"source": np.float32, "target": np.float32, "mask": np.uint8}
+    bytes_ = {"mask": np.uint8, "body": np.uint8}
+    assert kinds == {"source": np.float32, "target": np.float32, **bytes_}
     for values in trained.arrays.values():
         assert values.flags.c_contiguous
         assert values.shape == (1, *trained.grid.shape)
@@ -283,7 +284,7 @@ def test_a_labelled_case_learns_the_rim_too(volumes, config, preprocessing):
 def test_a_case_of_the_target_alone_is_laid_out_by_it(volumes, config, preprocessing):
     case = volumes()
     trained = preprocessing().prepare_case({"ct": case["ct"]})
-    assert set(trained.arrays) == {"target", "mask"}
+    assert set(trained.arrays) == {"target", "mask", "body"}
     shared = {"mr": {"scale": "percentile"}, "ct": {"scale": "shared", "with": "mr"}}
     with pytest.raises(Refusal, match="E_SCALE_SHARED"):
         preprocessing(config(intensity=shared)).prepare_case({"ct": case["ct"]})

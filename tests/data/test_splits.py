@@ -79,3 +79,42 @@ def test_too_few_patients_are_refused():
 def test_cells_are_not_needed(tmp_path: Path):
     parts = assign_splits(make_table(cohort(1)), Split(validation=0, test=0))
     assert parts["train"] == ("c0_0",)
+
+
+def test_each_domain_gets_its_share_of_every_split():
+    """By chance alone a split of unpaired cases may hold one domain's patients only."""
+    sources, targets = cohort(20), [(f"t{i}", f"q{i}") for i in range(10)]
+    table = make_table(sources + targets)
+    domains = [{case for case, _ in sources}, {case for case, _ in targets}]
+    for seed in range(10):
+        parts = assign_splits(table, Split(seed=seed), domains=domains)
+        for name, both in {"train": (16, 8), "validation": (2, 1), "test": (2, 1)}.items():
+            assert tuple(len(set(parts[name]) & domain) for domain in domains) == both
+
+
+def test_of_a_domain_too_small_to_be_divided_all_are_trained_on():
+    sources, targets = cohort(20), [("t0", "q0"), ("t1", "q1")]
+    table = make_table(sources + targets)
+    domains = [{case for case, _ in sources}, {case for case, _ in targets}]
+    parts = assign_splits(table, Split(), domains=domains)
+    assert {"t0", "t1"} <= set(parts["train"])
+    assert len(parts["test"]) == len(parts["validation"]) == 2
+
+
+def test_a_patient_of_both_domains_is_in_one_split():
+    cases = [(f"{kind}{i}", f"p{i}") for i in range(12) for kind in ("s", "t")]
+    domains = [{case for case, _ in cases if case[0] == kind} for kind in "st"]
+    parts = assign_splits(make_table(cases), Split(), domains=domains)
+    owner = dict(cases)
+    owners = [{owner[case] for case in part} for part in parts.values()]
+    assert sum(map(len, owners)) == 12
+    assert parts == assign_splits(make_table(cases), Split()), "one kind of patient: as ever"
+
+
+def test_domains_too_small_each_are_divided_together_or_refused_together():
+    cases = [("s0", "a"), ("s1", "b"), ("t0", "c"), ("t1", "d")]
+    domains = [{"s0", "s1"}, {"t0", "t1"}]
+    parts = assign_splits(make_table(cases), Split(), domains=domains)
+    assert [len(parts[name]) for name in ("train", "validation", "test")] == [2, 1, 1]
+    with pytest.raises(ConfigurationError, match="2 patients cannot fill"):
+        assign_splits(make_table(cases[::2]), Split(), domains=domains)

@@ -17,6 +17,7 @@ from medgen.networks import (
     PatchDiscriminatorOptions,
     Pix2PixUNetOptions,
     ResidualEncoderUNetOptions,
+    ResNetGeneratorOptions,
     UNetOptions,
 )
 
@@ -34,6 +35,12 @@ SMALL: Mapping[str, Mapping[str, Any]] = {
     "context_aware_gan": {
         "generator": FCN,
         "discriminator": ContextDiscriminatorOptions(channels=4, hidden=(8, 4)),
+    },
+    "cycle_gan": {
+        "generator": GENERATOR,
+        "discriminator": DISCRIMINATOR,
+        "lambda_identity": 0.0,  # the laws' second kind of data has other channels in each domain
+        "pool": 3,
     },
     "ea_gan": {"generator": PIX2PIX, "discriminator": BATCH_NORMED},
     "regression": {"generator": GENERATOR},
@@ -58,6 +65,21 @@ VARIANTS: Mapping[str, tuple[str, str, Mapping[str, Any]]] = {
             "edges": "generator",
             "smooth_labels": True,
         },
+    ),
+    "cycle_gan_every_term": (
+        "cycle_gan",
+        "one bounded channel",
+        {
+            "generator": ResNetGeneratorOptions(channels=4, blocks=1, kernel=3),
+            "discriminator": DISCRIMINATOR,
+            "lambda_structure": 1.0,
+            "checkpointing": True,
+        },
+    ),
+    "cycle_gan_as_published": (
+        "cycle_gan",
+        "one bounded channel",
+        {"generator": GENERATOR, "discriminator": DISCRIMINATOR, "lambda_background": 0.0},
     ),
     "conditional_gan_every_term": (
         "conditional_gan",
@@ -139,6 +161,8 @@ class Game:
                 max=max(1, self.setting.classes - 1)
             ),
             "mask": torch.ones_like(first),
+            "source_body": (first > -0.8).float(),
+            "target_body": (first > -0.6).float(),
         }
         return {key: everything[key] for key in frozenset().union(*self.method.reads)}
 

@@ -11,11 +11,16 @@ from torch import Tensor
 SIZES = [(16, 16, 16), (16, 24, 8)]
 
 
-def source_of(game: Any, size: tuple[int, int, int] = (16, 16, 16), batch: int = 2) -> Tensor:
+def source_of(
+    game: Any, name: str | None = None, size: tuple[int, int, int] = (16, 16, 16), batch: int = 2
+) -> Tensor:
+    """Make what goes into an answer, into the method's first where no name is given."""
     method = game.method
+    answer = method.answers[name or next(iter(method.answers))]
     shape = method.window or [n + 2 * method.margin for n in size]
+    channels = {"source": game.setting.source_channels, "target": game.setting.target_channels}
     generator = torch.Generator().manual_seed(3)
-    return torch.randn(batch, game.setting.source_channels, *shape, generator=generator)
+    return torch.randn(batch, channels[answer.source], *shape, generator=generator)
 
 
 @pytest.fixture
@@ -28,10 +33,11 @@ def trained(game: Any) -> Any:
 
 @pytest.mark.parametrize("size", SIZES)
 def test_it_keeps_the_grid_less_the_margin(trained: Any, size: tuple[int, int, int]) -> None:
-    method, source = trained.method, source_of(trained, size)
-    grid = [n - 2 * method.margin for n in source.shape[2:]]
-    assert all(n % method.divisor == 0 for n in grid), "the law's sizes suit the divisor"
+    method = trained.method
     for name in method.answers:
+        source = source_of(trained, name, size)
+        grid = [n - 2 * method.margin for n in source.shape[2:]]
+        assert all(n % method.divisor == 0 for n in grid), "the law's sizes suit the divisor"
         with torch.no_grad():
             answer = method.infer(source, name)
         assert list(answer.shape[2:]) == grid
@@ -41,12 +47,15 @@ def test_it_keeps_the_grid_less_the_margin(trained: Any, size: tuple[int, int, i
 
 
 def test_an_image_has_the_targets_channels(trained: Any) -> None:
+    setting = trained.setting
+    channels = {"source": setting.source_channels, "target": setting.target_channels}
+    heads = {"source": setting.source_head, "target": setting.head}
     for name, answer in trained.method.answers.items():
         if answer.kind == "image":
             with torch.no_grad():
-                image = trained.method.infer(source_of(trained), name)
-            assert image.shape[1] == trained.setting.target_channels
-            if trained.setting.head == "tanh":
+                image = trained.method.infer(source_of(trained, name), name)
+            assert image.shape[1] == channels[answer.target]
+            if heads[answer.target] == "tanh":
                 assert image.abs().max() <= 1
 
 
@@ -66,9 +75,10 @@ def test_an_unknown_answer_is_refused(trained: Any) -> None:
 
 def test_it_returns_a_fresh_tensor(trained: Any) -> None:
     """The converter may write into what it gets; MONAI's does."""
-    method, source = trained.method, source_of(trained)
-    kept = source.clone()
+    method = trained.method
     for name in method.answers:
+        source = source_of(trained, name)
+        kept = source.clone()
         with torch.no_grad():
             first = method.infer(source, name)
             expected = first.clone()
@@ -78,7 +88,7 @@ def test_it_returns_a_fresh_tensor(trained: Any) -> None:
             }
             first.zero_()
             assert torch.equal(method.infer(source, name), expected)
-    assert torch.equal(source, kept)
+        assert torch.equal(source, kept)
 
 
 def test_it_leaves_no_trace(trained: Any) -> None:
@@ -90,7 +100,7 @@ def test_it_leaves_no_trace(trained: Any) -> None:
     random = torch.get_rng_state()
     for name in method.answers:
         with torch.no_grad():
-            method.infer(source_of(trained), name)
+            method.infer(source_of(trained, name), name)
     assert all(torch.equal(tensor, state[name]) for name, tensor in method.state_dict().items())
     assert {name: module.training for name, module in method.named_modules()} == modes
     assert {name: set(vars(module)) for name, module in method.named_modules()} == attributes
@@ -104,13 +114,13 @@ def test_it_does_not_depend_on_chance(trained: Any) -> None:
         for seed in (0, 1):
             torch.manual_seed(seed)
             with torch.no_grad():
-                answers.append(trained.method.infer(source_of(trained), name))
+                answers.append(trained.method.infer(source_of(trained, name), name))
         assert torch.equal(*answers)
 
 
 def test_it_does_not_depend_on_its_neighbours_in_the_batch(trained: Any) -> None:
-    source = source_of(trained)
     for name in trained.method.answers:
+        source = source_of(trained, name)
         with torch.no_grad():
             together = trained.method.infer(source, name)
             alone = torch.cat([trained.method.infer(one[None], name) for one in source])
@@ -118,8 +128,8 @@ def test_it_does_not_depend_on_its_neighbours_in_the_batch(trained: Any) -> None
 
 
 def test_it_does_not_depend_on_the_memory_layout(trained: Any) -> None:
-    source = source_of(trained)
     for name in trained.method.answers:
+        source = source_of(trained, name)
         with torch.no_grad():
             plain = trained.method.infer(source, name)
             laid_out = source.contiguous(memory_format=torch.channels_last_3d)
@@ -129,9 +139,10 @@ def test_it_does_not_depend_on_the_memory_layout(trained: Any) -> None:
 
 def test_it_does_not_depend_on_players_that_stay_at_home(trained: Any) -> None:
     """What `answering` leaves out is not exported: the answer must not need it."""
-    method, source = trained.method, source_of(trained)
+    method = trained.method
     players = method.players()
     for name in method.answers:
+        source = source_of(trained, name)
         with torch.no_grad():
             expected = method.infer(source, name)
             for player in players.keys() - method.answering:
@@ -143,9 +154,9 @@ def test_it_does_not_depend_on_players_that_stay_at_home(trained: Any) -> None:
 def test_the_answer_is_float32_under_bf16(trained: Any) -> None:
     for name in trained.method.answers:
         with torch.no_grad():
-            exact = trained.method.infer(source_of(trained), name)
+            exact = trained.method.infer(source_of(trained, name), name)
             with torch.autocast("cpu", torch.bfloat16):
-                quick = trained.method.infer(source_of(trained), name)
+                quick = trained.method.infer(source_of(trained, name), name)
         assert quick.dtype == torch.float32
         assert quick.isfinite().all()
         assert (quick - exact).abs().mean() < 0.05 * exact.std() + 0.05

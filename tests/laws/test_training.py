@@ -48,21 +48,36 @@ def test_it_overfits_one_tiny_case(make_game: Any) -> None:
 
 
 def errors(method: Any, batch: dict[str, torch.Tensor]) -> dict[str, float]:
-    """Return each image's mean absolute error, and of each label map 1 - the least Dice."""
+    """Return each image's mean absolute error, and of each label map 1 - the least Dice.
+
+    An unpaired image is carried back and compared with where it came from.
+    """
     margin = method.margin
     method.eval()
     found = {}
     with torch.no_grad():
         for name, answer in method.answers.items():
-            truth = batch[answer.target]
+            answered, truth = method.infer(batch[answer.source], name), batch[answer.target]
+            if not method.pairs(answer):  # no truth is known, but the way back is
+                back, truth = opposite(method, answer), batch[answer.source]
+                answered = method.infer(answered, back)
             x, y, z = (slice(margin, n - margin) for n in truth.shape[2:])
-            answered, truth = method.infer(batch[answer.source], name), truth[..., x, y, z]
+            truth = truth[..., x, y, z]
             if answer.kind == "labels":
                 found[name] = 1 - least_dice(answered.argmax(dim=1), truth[:, 0])
             else:
                 found[name] = float((answered - truth).abs().mean())
     method.train()
     return found
+
+
+def opposite(method: Any, answer: Any) -> str:
+    """Return the name of the answer that goes the other way."""
+    return next(
+        name
+        for name, other in method.answers.items()
+        if (other.source, other.target) == (answer.target, answer.source)
+    )
 
 
 def least_dice(answer: torch.Tensor, truth: torch.Tensor) -> float:

@@ -18,13 +18,14 @@ from medgen.networks import (
     PatchDiscriminatorOptions,
     Pix2PixUNetOptions,
     ResidualEncoderUNetOptions,
+    ResNetGeneratorOptions,
     SegmenterOptions,
     UNetOptions,
     nameless_is,
 )
 from medgen.problems import ConfigurationError
 
-GENERATORS = "unet, pix2pix_unet, residual_encoder_unet, context_fcn"
+GENERATORS = "unet, pix2pix_unet, residual_encoder_unet, context_fcn, resnet_generator"
 
 
 class Block(Strict):
@@ -47,6 +48,7 @@ def read(**block: Any) -> Block:
         ("generator", "pix2pix_unet", Pix2PixUNetOptions),
         ("generator", "residual_encoder_unet", ResidualEncoderUNetOptions),
         ("generator", "context_fcn", ContextFCNOptions),
+        ("generator", "resnet_generator", ResNetGeneratorOptions),
         ("network", "unet", UNetOptions),
         ("network", "residual_encoder_unet", ResidualEncoderUNetOptions),
         ("discriminator", "patch_discriminator", PatchDiscriminatorOptions),
@@ -86,6 +88,7 @@ def test_what_was_written_is_read_again() -> None:
         ("generator", ["unet"], f"known here: {GENERATORS}"),
         ("generator", "patch_discriminator", f"known here: {GENERATORS}"),
         ("network", "pix2pix_unet", "known here: unet, residual_encoder_unet"),
+        ("network", "resnet_generator", "known here: unet, residual_encoder_unet"),
         ("network", "context_fcn", "known here: unet, residual_encoder_unet"),
         ("discriminator", "unet", "known here: patch_discriminator, context_discriminator"),
     ],
@@ -105,6 +108,7 @@ def test_a_name_that_is_not_known_is_told_the_known_ones(key: str, name: Any, kn
         ({"chanels": 8, "name": "pix2pix_unet"}, "dropout, levels, long_residual, name, norm"),
         ({"chanels": 8}, "dropout, features, head_kernel, long_residual, name, residual_units"),
         ({"chanels": 8, "name": "context_fcn"}, "known here: channels, long_residual, name"),
+        ({"chanels": 8, "name": "resnet_generator"}, "channels, kernel, long_residual, name"),
     ],
 )
 def test_an_unknown_key_is_told_those_of_the_chosen_network(

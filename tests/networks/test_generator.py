@@ -14,6 +14,7 @@ from medgen.networks import (
     GeneratorBlock,
     Pix2PixUNetOptions,
     ResidualEncoderUNetOptions,
+    ResNetGeneratorOptions,
     UNetOptions,
     trim,
 )
@@ -25,6 +26,7 @@ SMALL: dict[str, GeneratorBlock] = {
     "pix2pix_unet, instance norm": Pix2PixUNetOptions(channels=4, levels=3, norm="instance"),
     "residual_encoder_unet": ResidualEncoderUNetOptions(channels=(4, 6, 16), blocks=(1, 2, 2)),
     "context_fcn": ContextFCNOptions(channels=4),
+    "resnet_generator": ResNetGeneratorOptions(channels=4, blocks=1),
 }
 
 

@@ -9,6 +9,7 @@ import torch
 from pydantic import ValidationError
 from torch import nn
 
+from medgen.metrics import grid_energy
 from medgen.networks import UNET, UNet, UNetOptions
 from medgen.problems import ConfigurationError
 
@@ -176,3 +177,20 @@ def test_the_decoders_features_are_those_under_the_head(
         assert torch.equal(net.head(features[0]), net(source))
     assert tuple(f.shape[1] for f in features) == options.decoder_channels
     assert [f.shape[2] for f in features] == [24 // 2**level for level in range(len(features))]
+
+
+def test_resizing_leaves_no_checkerboard_where_transposed_convolutions_do() -> None:
+    axes = torch.meshgrid(*[torch.linspace(-1, 1, 48)] * 3, indexing="ij")
+    radius = torch.stack(axes).square().sum(dim=0).sqrt()
+    texture = torch.randn(48, 48, 48, generator=torch.Generator().manual_seed(0))
+    head = torch.where(radius < 0.5, 0.6, torch.where(radius < 0.8, 0.1, -1.0)) + 0.05 * texture
+    energy = {}
+    for upsampling in ("transposed", "resize"):
+        options = UNetOptions.model_validate({**SMALL.model_dump(), "upsampling": upsampling})
+        net = build(options).eval()
+        kinds = {type(module) for module in net.modules()}
+        assert (nn.ConvTranspose3d in kinds) == (upsampling == "transposed")
+        with torch.no_grad():
+            answer = net(head[None, None])[0, 0].numpy()
+        energy[upsampling] = max(grid_energy(answer, period) for period in (2, 4))
+    assert energy["resize"] < 1.2 < 3 < energy["transposed"], energy

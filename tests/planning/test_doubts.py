@@ -46,6 +46,8 @@ def test_pairs_far_apart_are_named(
         assert "medgen prepare" in problems[0].advice
     unmeasured = config(preprocessing={"min_overlap": 0.0})
     assert found(surveyed(*cases), unmeasured) == []
+    # Training without pairs never compares two images of a case.
+    assert found(surveyed(*cases), config(method="cycle_gan")) == []
 
 
 def test_one_patient_under_two_spellings_in_two_splits(

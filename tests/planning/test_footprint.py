@@ -11,6 +11,7 @@ import torch
 from medgen.config import Chain, Config
 from medgen.methods import METHODS, Regression
 from medgen.planning import Footprint, footprint
+from medgen.planning.budget import GB, OVERHEAD
 from medgen.planning.footprint import sizes_of
 from medgen.problems import ConfigurationError
 
@@ -24,6 +25,10 @@ SMALL: dict[str, dict[str, Any]] = {
     },
     "conditional_gan": {
         "generator": UNET,
+        "discriminator": JUDGE,
+    },
+    "cycle_gan": {
+        "generator": {"name": "resnet_generator", "channels": 4, "blocks": 1},
         "discriminator": JUDGE,
     },
     "regression": {"generator": UNET},
@@ -146,6 +151,47 @@ def test_sizes_are_those_of_the_method_whatever_the_patch(config: Callable[..., 
     assert (sizes.divisor, sizes.minimum, sizes.fixed) == (4, 12, None)
     with pytest.raises(ConfigurationError, match="E_PATCH_SIZE"):
         found(small(config, "conditional_gan", patch=[7, 7, 7]))
+
+
+def unpaired(config: Callable[..., Config], patch: int, **options: Any) -> Config:
+    """Return the default of training without pairs, but for these options."""
+    train = {"patch": [patch] * 3, "batch_size": 1}
+    return config(method="cycle_gan", methods={"cycle_gan": options}, train=train)
+
+
+@pytest.mark.parametrize("patch", [64, 96])
+def test_training_without_pairs_fits_a_gpu_of_eleven_gigabytes(
+    patch: int, config: Callable[..., Config]
+) -> None:
+    """With the context of CUDA, and a tenth of the memory left alone."""
+    plain, again = (
+        found(
+            unpaired(config, patch, checkpointing=checkpointing),
+            device_type="cuda",
+            precision="bf16",
+        )
+        for checkpointing in (False, True)
+    )
+    assert plain.bytes + OVERHEAD["cuda"] < 0.9 * 11 * GB
+    assert again.bytes < 0.5 * plain.bytes
+    # All passes of the generators are made once more.
+    assert 1.2 * plain.flops < again.flops < 1.4 * plain.flops
+
+
+def test_the_way_back_is_foreseen_with_the_targets_channels(config: Callable[..., Config]) -> None:
+    """Two source channels and one of the target: either way has its own network."""
+    generator = {"name": "resnet_generator", "channels": 2, "blocks": 1, "kernel": 3}
+    block = {"generator": generator, "discriminator": JUDGE, "lambda_identity": 0.0}
+    scale = {"scale": "percentile"}
+    window = {"scale": "window", "low": -1024, "high": 3000, "unit": "HU"}
+    settings = config(
+        roles={"source": ["mr", "flair"], "target": ["ct"]},
+        intensity={"mr": scale, "flair": scale, "ct": window},
+        method="cycle_gan",
+        methods={"cycle_gan": block},
+        train={"patch": [24, 24, 24], "batch_size": 1},
+    )
+    assert found(settings, device_type="cuda").flops > 0
 
 
 REAL_STEPS = """

@@ -8,6 +8,7 @@ from medgen.networks import (
     GeneratorBlock,
     Pix2PixUNetOptions,
     ResidualEncoderUNetOptions,
+    ResNetGeneratorOptions,
     UNetOptions,
 )
 from medgen.planning.generators import (
@@ -60,6 +61,21 @@ def test_a_network_without_depth_is_left_as_it_is(config: Callable[..., Any]) ->
     assert depth_of(ContextFCNOptions(), 128, device_type="cuda") == {}
     assert with_depth(settings, 64, device_type="cuda") == settings
     assert has_depth(config())
+
+
+@pytest.mark.parametrize(("device", "width"), [("cpu", 8), ("cuda", 32)])
+def test_a_residual_generator_gets_a_width_and_its_patch_its_blocks(
+    device: Any, width: int, config: Callable[..., Any]
+) -> None:
+    block = {"regression": {"generator": {"name": "resnet_generator", "kernel": 5}}}
+    settings = config(methods=block)
+    assert not has_depth(settings)
+    assert depth_of(ResNetGeneratorOptions(), 128, device_type=device) == {"channels": width}
+    for patch, blocks in ((64, 3), (96, 4)):
+        train = settings.train.model_copy(update={"patch": (patch,) * 3})
+        planned = with_depth(settings, 8, device_type=device)
+        (found,) = generators_of(planned.model_copy(update={"train": train})).values()
+        assert found == ResNetGeneratorOptions(channels=width, kernel=5, blocks=blocks)
 
 
 def test_generators_are_found_whatever_the_option_is_called(config: Callable[..., Any]) -> None:

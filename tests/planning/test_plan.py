@@ -33,6 +33,7 @@ train:
 
 KEYS = {
     "context_aware_gan": (),
+    "cycle_gan": ("channels",),
     "ea_gan": ("channels", "levels"),
     "conditional_gan": ("channels", "features"),
     "regression": ("channels", "features"),
@@ -223,6 +224,19 @@ def test_a_network_that_is_named_stays(
     assert names(found) == {name}
     assert "stronger" not in found.text
     assemble(found.choice.config)
+
+
+def test_a_residual_generator_is_told_by_its_width_and_its_reach(
+    make_cohort: Callable[..., Path], tmp_path: Path
+) -> None:
+    table = make_cohort(spacing=(4.0, 4.0, 4.0), shape=(50, 58, 50))
+    found = made(table, tmp_path, "cycle_gan")
+    (change,) = (change for change in found.changes if change.path[-1] == "channels")
+    assert change.path == ("methods", "cycle_gan", "generator", "channels")
+    assert change.value == 8
+    assert "in place of 32: features at full resolution on a processor; 3 residual" in change.reason
+    assert "79 voxels along an axis" in change.reason
+    assert min(found.choice.config.train.patch) >= 40
 
 
 def plain(found: Plan) -> str:

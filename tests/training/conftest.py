@@ -80,6 +80,7 @@ def tiny_config(method: str = "conditional_gan", **train: Any) -> Config:
                     "hidden": [4, 4],
                 },
             },
+            "cycle_gan": {"generator": unet, "discriminator": judge, "pool": 3},
             "ea_gan": {
                 "generator": {
                     "name": "pix2pix_unet",

@@ -44,7 +44,7 @@ def test_stopping_by_signal_and_resuming_changes_nothing(
     config = make_config(method)
     run_to_end(config, tiny_cohort, tmp_path / "whole", tmp_path / "cache")
 
-    def interrupt(step: int, losses: object, score: object) -> None:
+    def interrupt(step: int, *_: object) -> None:
         if step == stop_at:
             os.kill(os.getpid(), signal.SIGTERM)
 
@@ -125,7 +125,7 @@ def test_a_stop_does_not_wait_for_the_validation_and_changes_nothing(
     run_to_end(config, tiny_cohort, tmp_path / "whole", tmp_path / "cache")
     stopped = tmp_path / "stopped"
 
-    def interrupt(step: int, losses: object, score: object) -> None:
+    def interrupt(step: int, *_: object) -> None:
         if step in (3, 6):  # both are followed by a validation
             os.kill(os.getpid(), signal.SIGTERM)
 

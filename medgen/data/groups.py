@@ -1,0 +1,25 @@
+"""Which cases of a table a group of batch keys can be read from."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from medgen.config import Roles
+from medgen.data.rows import Table
+
+
+def cases_of(table: Table, roles: Roles, keys: Iterable[str]) -> frozenset[str]:
+    """Return the cases that fill the columns of the keys' roles, and that their `where` admits."""
+    named = {"source": roles.source, "target": roles.target, "label": roles.label}
+    found = frozenset(row.case for row in table.rows)
+    for role in (role for key in keys if (role := named.get(key))):
+        found &= {row.case for row in table.select(role.where, filled=role.columns)}
+    return found
+
+
+def domains_of(
+    table: Table, roles: Roles, reads: Iterable[frozenset[str]]
+) -> tuple[frozenset[str], ...]:
+    """Return the cases of each domain where training reads several groups, else nothing."""
+    groups = list(reads)
+    return tuple(cases_of(table, roles, keys) for keys in groups) if len(groups) > 1 else ()

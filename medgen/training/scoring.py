@@ -1,0 +1,76 @@
+"""Which scores a validation has, and which of them picks the best weights."""
+
+from __future__ import annotations
+
+from medgen.config import BestBy, Config
+from medgen.data import Classes
+from medgen.method import Method
+from medgen.metrics import PROFILES, Direction
+from medgen.problems import ConfigurationError, Problem
+from medgen.runs import MONITOR
+from medgen.training.unpaired import DOUBT, is_unpaired
+
+
+def best_by_of(config: Config, method: Method, *, scored: bool) -> BestBy:
+    """Return the score that picks the weights: the configured one where it can be had.
+
+    Without a validation case whose truth is known (`scored`), the monitor's doubt picks those of an
+    unpaired method.
+    """
+    if is_unpaired(method) and not scored:
+        return BestBy(name=DOUBT, mode="min")
+    return config.train.validate_.best_by
+
+
+def check_profile(config: Config, method: Method) -> None:
+    """Refuse an unknown profile, one for another kind of answer, or a `best_by` it does not score.
+
+    Raises:
+        ConfigurationError: naming what is known.
+    """
+    validate = config.train.validate_
+    kind = next(iter(method.answers.values())).kind
+    targets = config.roles.target.columns if config.roles.target else ()
+    if kind == "image" and len(targets) > 1:
+        message = f"roles.target names {len(targets)} columns; an answer is one image"
+        advice = "name one, and train a run for each of the others"
+        raise ConfigurationError(Problem("E_CONFIG_ROLE", message, advice))
+    fitting = [name for name, profile in PROFILES.items() if profile.kind == kind]
+    if validate.profile not in PROFILES:
+        fault = f"train.validate.profile: {validate.profile!r} is not known"
+    elif validate.profile not in fitting:
+        fault = f"train.validate.profile: {validate.profile!r} does not score {kind}"
+    else:
+        profile = PROFILES[validate.profile].for_labels(Classes.of(config.labels).written)
+        name, mode = validate.best_by.name, validate.best_by.mode
+        unpaired = is_unpaired(method)
+        if name in profile.columns:
+            _check_mode(name, mode, profile.column(name).better)
+            return
+        if name == DOUBT and unpaired:
+            _check_mode(name, mode, "lower")
+            return
+        fault = f"train.validate.best_by.name: {name!r} is not known"
+        if name.startswith(MONITOR):
+            fault = f"train.validate.best_by.name: {name!r} picks no weights"
+            fault += "" if unpaired else f", and {config.method!r} is trained on pairs"
+        fitting = [*profile.columns, *([DOUBT] if unpaired else [])]
+    raise ConfigurationError(Problem("E_CONFIG_VALUE", fault, f"known: {', '.join(fitting)}"))
+
+
+def _check_mode(name: str, mode: str, better: Direction | None) -> None:
+    """Refuse to keep the worst weights.
+
+    Raises:
+        ConfigurationError: `mode` is not the direction in which the score gets better.
+    """
+    wanted = {"lower": "min", "higher": "max"}.get(better or "")
+    if mode == wanted:
+        return
+    if wanted is None:
+        fault, advice = "does not say which weights are better", "choose another score"
+    else:
+        fault, advice = f"is better when it is {better}, not mode: {mode}", f"write mode: {wanted}"
+    raise ConfigurationError(
+        Problem("E_CONFIG_VALUE", f"train.validate.best_by: {name!r} {fault}", advice)
+    )

@@ -1,0 +1,209 @@
+"""What is told of an answer without its truth."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy import ndimage
+from scipy.stats import wasserstein_distance
+
+from medgen.conversion import Converter
+from medgen.conversion.monitor import Monitor, Verdict
+from medgen.data import CachedCase, Codec, with_rim
+from medgen.data.domain import Domain, fit_domain
+from medgen.problems import Refusal
+from medgen.volumes import Grid, Volume
+
+SHAPE = (24, 24, 24)
+SPACING = (2.0, 2.0, 2.0)
+GRID = Grid(SHAPE, np.diag([*SPACING, 1.0]))
+CT = Codec(-1024.0, 3000.0, True, "HU", -1024.0)
+MR = Codec(0.0, 1000.0, False, "arbitrary", 0.0)
+
+
+def body_of(size: float = 0.6) -> np.ndarray:
+    axes = np.ix_(*(np.linspace(-1, 1, count) for count in SHAPE))
+    return np.asarray(sum((axis / size) ** 2 for axis in axes) < 1)
+
+
+def head(seed: int = 0, size: float = 0.6) -> np.ndarray:
+    """Return an encoded head: a bright core in grey tissue, with air at the bottom of the scale."""
+    rng = np.random.default_rng(seed)
+    image = np.full(SHAPE, -1.0)
+    image[body_of(size)] = 0.2
+    image[body_of(size / 2)] = 0.7
+    noisy = image + np.where(body_of(size), rng.normal(0, 0.1, SHAPE), 0.0)
+    return noisy.astype(np.float32)
+
+
+def domain_of(*images: np.ndarray) -> Domain:
+    body = with_rim(body_of(), spacing_mm=SPACING)[None].astype(np.uint8)
+    cases = [
+        CachedCase(f"c{k}", {"target": image[None], "body": body}, {}, GRID, ())
+        for k, image in enumerate(images)
+    ]
+    return fit_domain(cases, "target")
+
+
+DOMAIN = domain_of(*(head(seed) for seed in range(3)))
+
+
+def judge(answer: np.ndarray, codec: Codec = MR, domain: Domain = DOMAIN) -> Verdict:
+    found = answer.astype(np.float32)
+    return Monitor(domain).judge(found, body_of(), spacing_mm=SPACING, codec=codec)
+
+
+def correlation(first: np.ndarray, second: np.ndarray) -> float:
+    return float(np.corrcoef(first.ravel(), second.ravel())[0, 1])
+
+
+def edges(image: np.ndarray) -> np.ndarray:
+    return np.sqrt(sum(part**2 for part in np.gradient(image)))
+
+
+def test_an_answer_like_the_domain_raises_no_doubt() -> None:
+    verdict = judge(head(9))
+    assert verdict.contrast == pytest.approx(1.0, abs=0.02)
+    assert verdict.spread == pytest.approx(1.0, abs=0.05)
+    assert verdict.outline_dice > 0.9
+    assert verdict.doubt < 0.2
+    assert (verdict.warnings, verdict.faults) == ((), ())
+
+
+def test_an_inverted_answer_is_found_by_its_sign_where_unsigned_measures_see_nothing() -> None:
+    right = head(9)
+    inverted = -right
+    assert correlation(edges(right), edges(inverted)) == pytest.approx(1.0)
+    bins = np.histogram2d(right.ravel(), inverted.ravel(), bins=16)[0] / right.size
+    known = bins[bins > 0]
+    alone = np.histogram(right, bins=16)[0] / right.size
+    alone = alone[alone > 0]
+    # Mutual information is all that there is to share: the inverted image tells the right one.
+    information = (known * np.log(known)).sum() - 2 * (alone * np.log(alone)).sum()
+    assert information == pytest.approx(-(alone * np.log(alone)).sum(), rel=0.05)
+
+    verdict = judge(inverted)
+    assert verdict.contrast == pytest.approx(-1.0, abs=0.02)
+    assert verdict.faults[0] == "inverted contrast"
+    assert verdict.doubt > 2.0 > judge(right).doubt
+    assert f"{verdict.contrast:.2f} times" in verdict.warnings[0]
+
+
+@pytest.mark.parametrize("codec", [CT, MR])
+def test_the_histogram_distance_is_scipy_s_in_the_answer_s_unit(codec: Codec) -> None:
+    answer = 0.5 * head(9) - 0.3
+    rimmed = with_rim(body_of(), spacing_mm=SPACING)
+    inside = ndimage.distance_transform_edt(rimmed, sampling=SPACING) > 7.0
+    pooled = np.concatenate([head(seed)[inside] for seed in range(3)])
+    expected = wasserstein_distance(codec.decode(pooled), codec.decode(answer[inside]))
+    assert judge(answer, codec).histogram_distance == pytest.approx(expected, rel=0.01)
+
+
+def test_a_constant_answer_at_the_median_has_one_and_what_its_outline_lacks() -> None:
+    verdict = judge(np.full(SHAPE, DOMAIN.median))
+    assert verdict.contrast == 0.0
+    assert verdict.spread == 0.0
+    assert verdict.outline_dice == 0.0  # no body stands out of it
+    assert verdict.doubt == pytest.approx(1.0 + (1.0 - verdict.outline_dice) + 1.0, abs=1e-5)
+    # With the background right, the constant's own share is left.
+    flat = np.where(with_rim(body_of(), spacing_mm=SPACING), DOMAIN.median, -1.0)
+    shaped = judge(flat)
+    assert shaped.contrast > 0
+    assert shaped.doubt == pytest.approx(1.0 + (1.0 - shaped.outline_dice), abs=1e-5)
+
+
+def test_the_outline_is_the_source_s_or_somebody_else_s() -> None:
+    smaller = judge(head(9, size=0.4))
+    assert smaller.outline_dice < 0.8
+    assert "changed outline" in smaller.faults
+    assert any("below 0.8" in warning for warning in smaller.warnings)
+
+
+def test_a_pale_answer_is_called_so() -> None:
+    verdict = judge(0.3 * (head(9) + 1.0) - 1.0)
+    assert verdict.contrast == pytest.approx(0.3, abs=0.02)
+    assert verdict.faults[0] == "weak contrast"
+
+
+def test_a_histogram_is_strange_beside_what_the_domain_s_own_cases_are_apart() -> None:
+    shifted = head(9)
+    shifted[body_of()] += 0.3
+    assert "strange intensities" in judge(shifted).faults
+    wide = domain_of(*(np.where(body_of(), head(k) + 0.2 * k, head(k)) for k in range(3)))
+    assert "strange intensities" not in judge(shifted, domain=wide).faults
+
+
+def test_a_domain_of_one_case_judges_its_like_mildly() -> None:
+    assert judge(head(9), domain=domain_of(head(0))).faults == ()
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.floats(0.2, 4.0), st.floats(-1.0, 1.0))
+def test_contrast_knows_no_scale(slope: float, offset: float) -> None:
+    turned = domain_of(*(slope * head(seed) + offset for seed in range(3)))
+    found = judge(slope * head(9) + offset, domain=turned)
+    plain = judge(head(9))
+    assert found.contrast == pytest.approx(plain.contrast, abs=1e-3)
+    assert found.spread == pytest.approx(plain.spread, abs=1e-3)
+    assert found.histogram_distance == pytest.approx(slope * plain.histogram_distance, rel=0.01)
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.floats(1.0, 5000.0), st.floats(-1000.0, 1000.0))
+def test_doubt_knows_no_unit(width: float, low: float) -> None:
+    other = judge(head(9), Codec(low, low + width, False, "arbitrary", low))
+    plain = judge(head(9))
+    assert other.doubt == pytest.approx(plain.doubt, abs=1e-3)
+    assert other.histogram_distance == pytest.approx(
+        plain.histogram_distance * width / 1000.0, rel=1e-6
+    )
+
+
+def test_without_background_in_view_contrast_is_not_known_and_not_held_against_it() -> None:
+    whole = np.ones(SHAPE, dtype=np.bool_)
+    verdict = Monitor(DOMAIN).judge(head(9), whole, spacing_mm=SPACING, codec=MR)
+    assert math.isnan(verdict.contrast)
+    assert not {"inverted contrast", "weak contrast"} & set(verdict.faults)
+    assert json.loads(json.dumps(verdict.as_json(), allow_nan=False))["contrast"] is None
+
+
+@pytest.fixture
+def monitored(converter_of: Callable[..., Converter]) -> Callable[..., Converter]:
+    def make(function: Callable[[torch.Tensor], torch.Tensor], **options: Any) -> Converter:
+        made = converter_of(function, **options)
+        made.monitor = Monitor(DOMAIN)
+        return made
+
+    return make
+
+
+def source() -> dict[str, Volume]:
+    return {"mr": Volume(MR.decode(head(9)).astype(np.float32), GRID)}
+
+
+def test_a_method_that_inverts_is_told_by_its_conversion(
+    monitored: Callable[..., Converter],
+) -> None:
+    right = monitored(lambda windows: windows)(source())
+    wrong = monitored(lambda windows: -windows)(source())
+    assert right.facts["monitor"]["contrast"] > 0.8
+    assert right.facts["monitor"]["faults"] == []
+    assert wrong.facts["monitor"]["contrast"] < 0
+    assert any(text.startswith("inverted contrast") for text in wrong.facts["warnings"])
+    # What is shown has its background filled in, and would look half right.
+    assert (wrong.volume.data[0, 0] == 0).all()
+
+
+def test_an_answer_that_is_not_finite_is_still_refused_by_decoding(
+    monitored: Callable[..., Converter],
+) -> None:
+    with pytest.raises(Refusal, match="E_ANSWER_NOT_FINITE"):
+        monitored(lambda windows: windows * float("nan"))(source())
