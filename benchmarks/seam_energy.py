@@ -60,8 +60,18 @@ def meetings_of(tiling: Tiling) -> list[Meeting]:
     return found
 
 
-def energy_of(answer: Array, whole: Array, body: Mask, meetings: Sequence[Meeting]) -> float:
-    """Return the seam energy over some meetings; NaN where none lies in the body, 1 without any."""
+def energy_of(
+    answer: Array,
+    whole: Array,
+    body: Mask,
+    meetings: Sequence[Meeting],
+    *,
+    others: Sequence[Meeting] = (),
+) -> float:
+    """Return the seam energy over some meetings; NaN where none lies in the body, 1 without any.
+
+    Where windows meet in `others` is neither at the seam nor elsewhere.
+    """
     if not meetings:
         return 1.0
     ratios = []
@@ -75,12 +85,21 @@ def energy_of(answer: Array, whole: Array, body: Mask, meetings: Sequence[Meetin
             turned = np.moveaxis(body, axis, 0)
             seen = turned[1:-1] & turned[2:] & turned[:-2]
             places = np.arange(1, len(turned) - 1)
-            at = [each.at for each in meetings if each.axis == axis]
-            close = np.any([np.abs(places - place) <= BAND for place in at], axis=0)
+            close = _beside(places, meetings, axis)
+            away = ~close & ~_beside(places, others, axis)
             near.append(jumps[close][seen[close]])
-            far.append(jumps[~close][seen[~close]])
+            far.append(jumps[away][seen[away]])
         beside, elsewhere = np.concatenate(near), np.concatenate(far)
         if not beside.size or not elsewhere.size or not elsewhere.mean():
             return float("nan")
         ratios.append(float(beside.mean() / elsewhere.mean()))
     return ratios[0] / ratios[1] if ratios[1] else float("nan")
+
+
+def _beside(places: NDArray[np.int_], meetings: Sequence[Meeting], axis: int) -> Mask:
+    """Tell which places along an axis lie where windows meet."""
+    found = np.zeros(len(places), dtype=np.bool_)
+    for each in meetings:
+        if each.axis == axis:
+            found |= np.abs(places - each.at) <= BAND
+    return found

@@ -215,7 +215,7 @@ def compared(
         )
         measures.append(measure)
         for each in met:
-            energy = energy_of(answer, whole, subject.body, [each])
+            energy = energy_of(answer, whole, subject.body, [each], others=met)
             places.append((each.overlap, energy))
             if energy > worst[0]:
                 worst = (energy, drawn(subject, answer, whole, each, measure, energy))
@@ -229,10 +229,11 @@ def drawn(
     body, centre = subject.body, [round(float(c.mean())) for c in np.nonzero(subject.body)]
     centre[meeting.axis] = min(max(round(meeting.at), 0), body.shape[meeting.axis] - 1)
     axis = ("right", "anterior", "superior")[meeting.axis]
+    unit = subject.codec.unit
     panels = [
-        Panel(f"windows {measure.size}", answer, "image", "HU"),
-        Panel("whole volume at once", whole, "image", "HU"),
-        Panel("difference", answer - whole, "difference", "HU"),
+        Panel(f"windows {measure.size}", answer, "image", unit),
+        Panel("whole volume at once", whole, "image", unit),
+        Panel("difference", answer - whole, "difference", unit),
     ]
     title = f"overlap {meeting.overlap}, energy {energy:.2f}: windows meet at {axis} {meeting.at:g}"
     spacing = subject.prepared.grid.spacing_mm.tolist()

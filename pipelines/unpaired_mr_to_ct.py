@@ -2,8 +2,7 @@
 
     python pipelines/unpaired_mr_to_ct.py --output unpaired [--paired | --data cases.csv]
 
-Without a table it makes sample heads, of which training sees no pair. It prints what the monitor
-says of each test patient, and scores them where they have a truth. Called again, it goes on.
+Without a table it makes sample heads, of which training sees no pair. Called again, it goes on.
 """
 
 import json
@@ -24,24 +23,25 @@ from medgen.evaluation import evaluate, match_table
 from medgen.metrics import profile_named
 from medgen.phantom import CohortSettings, write_cohort
 from medgen.problems import MedgenError, Refusal
-from medgen.runs import choose_device, load_model
+from medgen.runs import assemble, choose_device, load_model
 from medgen.training import train_table
 
 CONFIG = Path(__file__).parents[1] / "configs" / "unpaired_mr_to_ct.yaml"
 TRIVIAL, PAIRED = ("intensity_median", "aligned_median"), "conditional_gan"
 BY_PAIRS = (f"method={PAIRED}", "train.validate.best_by={name: mae, mode: min}")
-HEADS: Any = {"source": "mr", "target": "ct"}
+BOTH: Any = {"source": "mr", "target": "ct"}
 KIND, SHOWN = profile_named("synthrad2023"), ("mae", "psnr", "ssim")
 
 
 def main(configs: list[Config], chosen: Namespace) -> None:
     """Make the tables, train, convert, print what the monitor says, and score against the truth."""
+    list(map(assemble, configs))  # refuses a wrong option before anything is made
     data = pairs = chosen.data or chosen.output / "cases" / "cases.csv"
     if not chosen.data:
         if not pairs.exists():
+            print("making 24 sample heads, which takes some minutes", flush=True)
             write_cohort(CohortSettings(persons=24), pairs.parent)
-        data = chosen.output / "unpaired.csv"
-        unpaired_table(pairs, data, split=configs[0].split, **HEADS)
+        data = unpaired_table(pairs, chosen.output / "unpaired.csv", split=configs[0].split, **BOTH)
     runs, answers, reports = (chosen.output / name for name in ("runs", "answers", "reports"))
     device, again = choose_device(chosen.device), Options(overwrite=True)
     for name, config in (trained := {config.method: config for config in configs}).items():
@@ -63,7 +63,7 @@ def main(configs: list[Config], chosen: Namespace) -> None:
     if not known.issuperset(case.name for case in cases):
         return print("not every test patient has a truth: the monitor is all there is")
     if mask:  # the trivial answers need pairs to learn from
-        write_answers(pairs, model.split, answers, mask=mask, **HEADS)
+        write_answers(pairs, model.split, answers, mask=mask, **BOTH)
     scores = Table("held-out truth", *SHOWN, "learned from")
     for name in [*(TRIVIAL if mask else ()), *trained]:
         found = match_table(answers / name, pairs, column=target, mask_column=mask)

@@ -91,6 +91,8 @@ VARIANTS = {
             "roles.source={columns: [t1], where: {site: A}}",
             "roles.target={columns: [t1], where: {site: B}}",
             "intensity.t1={scale: percentile, low: 0.5, high: 99.5}",
+            "train.validate.profile=mr",
+            "methods={cycle_gan: {}}",
         ],
     ),
     "weights picked by pairs": (

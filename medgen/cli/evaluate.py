@@ -66,7 +66,11 @@ def evaluate(
     ] = "",
     split: Annotated[
         str | None,
-        typer.Option("--split", help="Only these of the table's column split, e.g. test."),
+        typer.Option(
+            "--split",
+            help="Only these of the table's column split, e.g. test. Profile distribution: only "
+            "these references, and every prediction.",
+        ),
     ] = None,
     profile: Annotated[
         str,
@@ -79,7 +83,9 @@ def evaluate(
     features: Annotated[
         Path | None,
         typer.Option(
-            "--features", help="A segmenter's run: KID and FID of its features, without pairs."
+            "--features",
+            help="A segmenter's run: KID (between different patients only) and FID of its "
+            "features, without pairs.",
         ),
     ] = None,
     device: Annotated[
@@ -197,6 +203,10 @@ def _warn(terminal: Terminal, found: Evaluation) -> None:
     for result in found.failed:
         for problem in result.problems:
             terminal.problem(problem)
+    left_out = found.summary.get("distribution", {}).get("failed", ())
+    if left_out and found.profile.name != WITHOUT_PAIRS:  # there they are among the failed
+        said = ", ".join(f"{each['case']} ({each['column']}): {each['code']}" for each in left_out)
+        terminal.warn(f"KID and FID leave out volumes without features: {said}")
     remarks: dict[str, list[str]] = {}
     for result in found.results:
         for remark in result.remarks:

@@ -135,7 +135,8 @@ def train(
         )
     best = "" if outcome.best is None else f", best {outcome.best_by} {outcome.best:.4g}"
     terminal.event("trained", steps=outcome.steps, best=outcome.best, best_step=outcome.best_step)
-    terminal.say(f"{run}: trained {outcome.steps} steps{best} (step {outcome.best_step})")
+    chosen = "the last weights" if outcome.best_step is None else f"step {outcome.best_step}"
+    terminal.say(f"{run}: trained {outcome.steps} steps{best} ({chosen})")
 
 
 def tell(terminal: Terminal, session: Session) -> None:
@@ -145,8 +146,21 @@ def tell(terminal: Terminal, session: Session) -> None:
         f"{counts['train_cases']} training, {counts['validation_cases']} validation, "
         f"{counts['test_cases']} test cases; {session.device}, {session.precision}"
     )
+    domains = [f"{counts[f'train_{role}_cases']} {role}" for role in session.statistics.domains]
+    if domains:
+        terminal.note(f"without pairs: {' and '.join(domains)} training cases")
     if not session.validated:
-        terminal.warn("no validation case: the last weights are kept, whatever they are worth")
+        terminal.warn(_unvalidated(session))
+
+
+def _unvalidated(session: Session) -> str:
+    """Say why there is nothing to validate on, and what helps."""
+    kept = "the last weights are kept, whatever they are worth"
+    held = session.statistics.counts["validation_cases"]
+    if not held:
+        return f"no validation case: {kept}"
+    columns = ", ".join(session.config.roles.source.columns)
+    return f"none of the {held} validation cases has {columns}: {kept}; give that split some"
 
 
 def default_cache() -> Path:

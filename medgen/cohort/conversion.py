@@ -100,6 +100,7 @@ def check_cohort(
     template = open_template(options, cases)
     provenance = provenance_of(model, options, template)
     converter = converter_of(model, device=torch.device("cpu"))
+    converter.wanted()
     planned = plan(jobs, Manifest(_folder(output)), provenance, overwrite=options.overwrite)
     results = [Result(job.case.name, "kept", job.output) for job in planned.done]
     for result in results:
@@ -161,6 +162,9 @@ def provenance_of(model: Model, options: Options, template: Volume | None = None
         "answer": model.answer,
         "nan_to": options.nan_to,
     }
+    if model.preprocessing.decoded:
+        decoded = model.preprocessing.decoded
+        settings["decoded"] = {column: list(ends) for column, ends in decoded.items()}
     if template is not None:
         settings["template"] = template.digest
     return Provenance(

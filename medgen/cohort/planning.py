@@ -125,7 +125,7 @@ def _same_model(entry: Entry, provenance: Provenance) -> bool:
 
 def _other_model(job: Job, entry: Entry, provenance: Provenance) -> Problem:
     weights = entry.weights_digest != provenance.weights_digest
-    what = "another model" if weights else "other settings"
+    what = "another model" if weights else "other settings, such as the direction"
     message = f"the answer that is there was made with {what}"
     return Problem("E_OUTPUT_OF_OTHER_MODEL", message, ADVICE, job.case.name)
 

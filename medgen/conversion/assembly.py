@@ -21,6 +21,8 @@ def converter_of(model: Model, *, device: torch.device) -> Converter:
         precision=choose_precision(model.config.train.precision, device),
         patch=model.patch,
         answer=model.answer,
-        monitor=None if domain is None else Monitor(domain),
+        monitor=None
+        if domain is None
+        else Monitor(domain, model.statistics.domains.get(answer.source)),
         upstream=None if model.upstream is None else converter_of(model.upstream, device=device),
     )

@@ -153,6 +153,7 @@ class Converter:
             background = decoder.background
             encoded, skipped = self._infer(prepared, tiling, background, keep, progress)
         judged = self._judged(encoded, prepared)  # before decoding, which fills what is outside
+        odd = self._odd_source(prepared)
         with _timed(seconds, "restore"):
             data, decoded = decoder.decode(encoded.numpy(), keep, prepared)
         body_fraction = float(prepared.body_native.mean())
@@ -178,6 +179,7 @@ class Converter:
                         *before["warnings"],
                         *prepared.warnings,
                         *_doubts(prepared, body_fraction),
+                        *odd,
                         *(judged.warnings if judged else ()),
                     )
                 )
@@ -194,6 +196,13 @@ class Converter:
         return self.monitor.judge(
             encoded[0].numpy(), prepared.body, spacing_mm=spacing, codec=codec
         )
+
+    def _odd_source(self, prepared: PreparedSource) -> tuple[str, ...]:
+        """Return what the monitor says of the source's first channel."""
+        if self.monitor is None:
+            return ()
+        spacing = prepared.grid.spacing_mm.tolist()
+        return self.monitor.judge_source(prepared.source[0], prepared.body, spacing_mm=spacing)
 
     def _keep(self, prepared: PreparedSource) -> Keep:
         """Return the voxels (X, Y, Z) to answer; the others become background. None: all."""

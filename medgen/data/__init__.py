@@ -3,7 +3,7 @@
 from medgen.data.batches import Batches, Group
 from medgen.data.cache import KEYS, Cache, open_cells
 from medgen.data.classes import Classes
-from medgen.data.cohort import fit_statistics, prepare_cohort
+from medgen.data.cohort import fit_decoding, fit_statistics, prepare_cohort
 from medgen.data.domain import Domain
 from medgen.data.entries import CachedCase
 from medgen.data.fed import Fed
@@ -35,6 +35,7 @@ __all__ = [
     "assign_splits",
     "body_mask",
     "fit_cohort",
+    "fit_decoding",
     "fit_statistics",
     "measure",
     "open_cells",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -34,6 +34,8 @@ class Scales:
 
     intensity: Mapping[str, Scale]
     cohort: Mapping[str, tuple[float, float]]
+    decoded: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+    """Low and high of percentile-scaled columns whose answers are of nobody's own volume."""
 
     def codec(
         self,
@@ -66,12 +68,14 @@ class Scales:
             Refusal: E_SCALE_SHARED; E_SCALE_UNFITTED where the run measured no such column.
         """
         scale = self.intensity[column]
-        if isinstance(scale, PercentileScale) and column not in known:
-            if column not in self.cohort:
+        if isinstance(scale, PercentileScale):
+            # Before the source's own: where both roles read one column, the answer is the other's.
+            if column in self.decoded:
+                return fitted_codec(scale, self.decoded[column])
+            if column not in known:
                 message = "the run holds no percentiles to decode an answer of this column by"
                 advice = "train again, or give the column scale: cohort"
                 raise Refusal(Problem("E_SCALE_UNFITTED", message, advice, column=column))
-            return fitted_codec(scale, self.cohort[column])
         nothing = np.zeros((1, 1, 1), dtype=np.float32)
         return self.codec(column, nothing, np.zeros((1, 1, 1), dtype=np.bool_), known)
 

@@ -51,25 +51,46 @@ def fit_statistics(
     rows: Sequence[Row],
     open_cell: Opener = open_volume,
     on_progress: Progress | None = None,
-    *,
-    decoded: Collection[str] = (),
 ) -> dict[str, Ends]:
     """Return low and high of every cohort-scaled column: medians over the rows, training's own.
-
-    `decoded` are columns whose answers must be decoded where no volume of theirs is: those of a
-    percentile scale are measured as well.
 
     Raises:
         Refusal: with the problems of every case that cannot be measured; E_COHORT_EMPTY.
     """
     named = dict.fromkeys([*preprocessing.source_columns, *preprocessing.target_columns])
     intensity = preprocessing.intensity
-    scales = {
-        c: s
-        for c in named
-        if isinstance(s := intensity[c], CohortScale)
-        or (isinstance(s, PercentileScale) and c in decoded)
-    }
+    scales = {c: s for c in named if isinstance(s := intensity[c], CohortScale)}
+    return _fit(preprocessing, rows, scales, open_cell, on_progress)
+
+
+def fit_decoding(
+    preprocessing: Preprocessing,
+    rows: Sequence[Row],
+    columns: Collection[str],
+    open_cell: Opener = open_volume,
+    on_progress: Progress | None = None,
+) -> dict[str, Ends]:
+    """Return low and high of the percentile-scaled ones of `columns`: medians over the rows.
+
+    Answers are decoded by them where no case has a volume of the column to measure. `rows` are the
+    training cases of the domain that the answers should look like, and of no other.
+
+    Raises:
+        Refusal: with the problems of every case that cannot be measured; E_COHORT_EMPTY.
+    """
+    intensity = preprocessing.intensity
+    scales = {c: s for c in sorted(columns) if isinstance(s := intensity[c], PercentileScale)}
+    return _fit(preprocessing, rows, scales, open_cell, on_progress)
+
+
+def _fit(
+    preprocessing: Preprocessing,
+    rows: Sequence[Row],
+    scales: Mapping[str, CohortScale | PercentileScale],
+    open_cell: Opener,
+    on_progress: Progress | None,
+) -> dict[str, Ends]:
+    """Return the medians, over the rows, of each scale's low and high percentile."""
     if not scales:
         return {}
     measured = _each(rows, lambda row: _ends(preprocessing, row, scales, open_cell), on_progress)

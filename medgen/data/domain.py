@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import ndimage
 
 from medgen.data.entries import CachedCase
 from medgen.data.masks import RIM_MM, Mask, Spacing, within
@@ -32,11 +33,18 @@ SHELL_MM = 10.0
 """How far around the body the background is looked at: conversion's crop shows no more."""
 
 
+LAYERS_FROM_MM, LAYER_MM, LAYERS = 2.0, 3.0, 10
+"""Where below the surface layers begin, their thickness and their number; the last one is all that
+is deeper. Scalp, skull and brain of a head lie within two centimetres. Of 7 sample heads' CTs the
+layers correlate with those of 7 others by 0.84 to 0.99, of their T1s by -0.2 to 0.2: fat, not bone,
+is bright there."""
+
+
 @dataclass(frozen=True)
 class Domain:
     """The training cases' images of one role, in encoded values, pooled over cases.
 
-    It names nobody: a distribution and two figures.
+    It names nobody: a distribution, a profile and two figures.
     """
 
     quantiles: tuple[float, ...]
@@ -45,6 +53,8 @@ class Domain:
     """Mean of the same values less the mean in the shell of background around; 0: not known."""
     distance: float
     """The largest distance of one case's own distribution from all others', in encoded units."""
+    layers: tuple[float, ...] = ()
+    """Mean value by depth below the body's surface, outermost first; empty: not known."""
 
     @property
     def median(self) -> float:
@@ -74,6 +84,7 @@ class Domain:
             "quantiles": list(self.quantiles),
             "contrast": self.contrast,
             "distance": self.distance,
+            "layers": list(self.layers),
         }
 
     @classmethod
@@ -83,6 +94,7 @@ class Domain:
             quantiles=tuple(float(q) for q in value["quantiles"]),
             contrast=float(value["contrast"]),
             distance=float(value["distance"]),
+            layers=tuple(float(layer) for layer in value.get("layers", ())),
         )
 
 
@@ -101,7 +113,7 @@ def fit_domain(
     """
     if not cases:
         raise ValueError("a domain needs a case")
-    kept, contrasts = [], []
+    kept, contrasts, layers = [], [], []
     for done, case in enumerate(cases, start=1):
         image = np.asarray(case.arrays[key][0])
         body = np.asarray(case.arrays["body"][0]) > 0
@@ -109,11 +121,13 @@ def fit_domain(
         kept.append(shares(image[inside], SHARES * FINE))
         contrast = contrast_of(image, body, spacing_mm=case.grid.spacing_mm)
         contrasts += [] if contrast is None else [contrast]
+        layers.append(layers_of(image, body, spacing_mm=case.grid.spacing_mm))
         on_progress(done, len(cases))
     return Domain(
         quantiles=tuple(shares(np.concatenate(kept), SHARES).tolist()),
         contrast=float(np.mean(contrasts)) if contrasts else 0.0,
         distance=_farthest(np.stack(kept)),
+        layers=_mean_layers(np.stack(layers)),
     )
 
 
@@ -139,6 +153,44 @@ def contrast_of(image: NDArray[Any], body: Mask, *, spacing_mm: Spacing) -> floa
     values = np.asarray(image, dtype=np.float64)
     inside = interior(body, spacing_mm=spacing_mm)
     return float(values[inside].mean() - values[shell].mean())
+
+
+def layers_of(image: NDArray[Any], body: Mask, *, spacing_mm: Spacing) -> NDArray[np.float64]:
+    """Return the mean value of each layer of the body below its surface, NaN of one that is empty.
+
+    Takes an image (X, Y, Z) and the body with its rim, which is no layer, nor is the surface, where
+    outlines are uncertain. Where the volume ends there is no surface.
+    """
+    if body.all():
+        return np.full(LAYERS, np.nan)
+    deep = ndimage.distance_transform_edt(body, sampling=[float(mm) for mm in spacing_mm])
+    layer = np.clip((deep[body] - RIM_MM - LAYERS_FROM_MM) / LAYER_MM, -1.0, LAYERS - 1.0)
+    inside = layer >= 0.0
+    which, values = layer[inside].astype(int), np.asarray(image, dtype=np.float64)[body][inside]
+    counts = np.bincount(which, minlength=LAYERS)
+    sums = np.bincount(which, weights=values, minlength=LAYERS)
+    means = np.full(LAYERS, np.nan)
+    np.divide(sums, counts, out=means, where=counts > 0)
+    return means
+
+
+def alike(first: NDArray[np.float64], second: NDArray[np.float64]) -> float:
+    """Return the correlation of two profiles of layers, over those that both have.
+
+    NaN where they share fewer than three, or one of them is flat.
+    """
+    both = np.isfinite(first) & np.isfinite(second)
+    one, other = first[both], second[both]
+    if both.sum() < 3 or np.ptp(one) < 1e-9 or np.ptp(other) < 1e-9:
+        return float("nan")
+    return float(np.corrcoef(one, other)[0, 1])
+
+
+def _mean_layers(rows: NDArray[np.float64]) -> tuple[float, ...]:
+    """Return the mean over cases of each layer that every case has; none beyond the first gap."""
+    whole = np.asarray(np.isfinite(rows).all(axis=0))
+    known = len(whole) if whole.all() else int(np.argmin(whole))
+    return tuple(rows[:, :known].mean(axis=0).tolist())
 
 
 def shares(values: NDArray[Any], count: int) -> NDArray[np.float64]:

@@ -46,5 +46,6 @@ def check_modality(column: str, volume: Volume) -> None:
     if wanted is None or stated not in _KNOWN or stated == wanted:
         return
     message = f"the series' header says {stated}, where the column {column} holds {wanted}"
-    advice = "check the cell or --input; or rename the column, if its name is not meant so"
+    advice = "check the cell or --input, or rename the column; a cycle_gan run converts the other "
+    advice += "way by --direction"
     raise Refusal(Problem("E_MODALITY", message, advice))

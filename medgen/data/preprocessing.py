@@ -51,6 +51,8 @@ class Preprocessing:
     classes: Classes = field(default_factory=lambda: Classes({}))
     """What the label column's values mean."""
     fed: Fed | None = None
+    decoded: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+    """The same of each percentile-scaled target that no case of the source's has."""
 
     @property
     def source_columns(self) -> tuple[str, ...]:
@@ -170,7 +172,7 @@ class Preprocessing:
         check_frames_of_reference(volumes)
         frame = self.frame(volumes)
         channels = self._encode_source(frame, volumes)
-        scales = Scales(self.intensity, self.cohort)
+        scales = Scales(self.intensity, self.cohort, self.decoded)
         return PreparedSource(
             source=channels.encoded,
             body=frame.body,

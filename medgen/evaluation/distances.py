@@ -22,8 +22,10 @@ KERNEL_SPLITS, FRECHET_SPLITS = 100, 20
 """How often the references are cut in two halves."""
 CONVENTIONS = (
     "KID: unbiased squared MMD with the kernel (x.y / D + 1)^3 (Binkowski 2018), over pairs of two "
-    "patients only; 0 on average where both sets are alike, so it may be negative. FID: Heusel "
-    "2017, with covariances of N - 1; `corrected` is less its bias at this N. Intervals: "
+    "patients only and not in subsets; 0 on average where both sets are alike, so it may be "
+    "negative. FID: Heusel 2017, with covariances of N - 1, of all vectors, so that patients who "
+    "are in both sets lower it, even below the floor; `corrected` is less its bias at this N. "
+    "Neither is of Inception features. Intervals: "
     "delete-one-patient jackknife, Student's t. Floor: the references in two halves by patient, at "
     "random. Figures of other weights cannot be compared with these."
 )
@@ -34,7 +36,9 @@ def distances_json(first: Vectors, second: Vectors) -> dict[str, Any]:
 
     What cannot be had has the value None and the reason under `unavailable`.
     """
+    shared = set(first[1]) & set(second[1])
     return {
+        "patients_in_both": len(shared),
         "prediction": {"n": len(first[0]), "patients": len(set(first[1]))},
         "reference": {"n": len(second[0]), "patients": len(set(second[1]))},
         "kid": _kernel(first, second),

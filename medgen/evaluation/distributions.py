@@ -11,6 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from medgen.data.modality import modality_of
+from medgen.dicom.frames import BECQUEREL, SUV
 from medgen.evaluation.distances import CONVENTIONS, distances_json
 from medgen.evaluation.matching import Case
 from medgen.evaluation.scoring import Scored
@@ -69,21 +71,36 @@ def describe(
 ) -> tuple[list[Described], list[Problem]]:
     """Return the features of volumes, and what was wrong with those that have none.
 
-    A prediction's unit is its sidecar's where the file names none.
+    A prediction's unit is its sidecar's where the file names none; E_UNIT where that is another
+    than the features'.
     """
     found: list[Described] = []
     problems: list[Problem] = []
     for member in members:
         try:
             volume = open_volume(member.path, nan_to=nan_to)
-            said = read_sidecar(member.path).unit if role == "prediction" else None
-            if said and volume.unit == ARBITRARY and said.casefold() == source.unit.casefold():
-                volume = volume.with_data(volume.data, unit=source.unit)
+            if role == "prediction" and volume.unit == ARBITRARY:
+                volume = _in_unit_said(volume, read_sidecar(member.path).unit, source)
             found.append(Described(member, *source.extract(volume)))
         except MedgenError as error:
             problems += error.at(case=member.name, column=role).problems
         on_volume(member.name)
     return found, problems
+
+
+def _in_unit_said(volume: Volume, said: str | None, source: FeatureSource) -> Volume:
+    """Return a volume that names no unit in the one that its sidecar says, if it says any."""
+    if not said:
+        return volume
+    if said.casefold() == source.unit.casefold():
+        return volume.with_data(volume.data, unit=source.unit)
+    # Features without a unit take volumes of any, by their own percentiles; but MR is never in HU.
+    if source.unit == ARBITRARY and not (said == "HU" and modality_of(source.column) == "mr"):
+        return volume
+    shown = said if said in ("HU", ARBITRARY, SUV, BECQUEREL) else "another unit"  # never free text
+    message = f"the sidecar says {shown}, and the features are of {source.column} in {source.unit}"
+    advice = f"give answers in {source.unit}, or a segmenter of the answers' column"
+    raise Refusal(Problem("E_UNIT", message, advice))
 
 
 def distribution_json(

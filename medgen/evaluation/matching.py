@@ -80,7 +80,7 @@ def match_paths(
     references = volumes_by_name(reference, "reference", choice=choice)
     if _is_one(prediction, predictions) and _is_one(reference, references):
         references = dict.fromkeys(predictions, next(iter(references.values())))
-    _check_subset(predictions, references, "reference")
+    _check_subset(predictions, references, "reference", unpaired=True)
     masks, mask_source = _beside(predictions, mask, "mask")
     maps, region_source = _beside(predictions, regions, "regions")
     cases = tuple(
@@ -141,7 +141,7 @@ def match_table(
             raise NothingFound(Problem("E_NOTHING_TO_SCORE", message, "check --split"))
     for needed in (column, *beside):
         having = {name: row for name, row in wanted.items() if needed in row.cells}
-        _check_subset(predictions, having, needed)
+        _check_subset(predictions, having, needed, unpaired=needed == column)
     cases = tuple(
         Case(
             name,
@@ -230,9 +230,16 @@ def listed(names: Iterable[str]) -> str:
 
 
 def _check_subset(
-    predictions: Mapping[str, object], others: Mapping[str, object], role: str
+    predictions: Mapping[str, object],
+    others: Mapping[str, object],
+    role: str,
+    *,
+    unpaired: bool = False,
 ) -> None:
-    """Refuse predictions that lack a partner, naming the partners that are left as well."""
+    """Refuse predictions that lack a partner, naming the partners that are left as well.
+
+    `unpaired`: whether the partner is the reference, without which sets can still be compared.
+    """
     lacking = [name for name in predictions if name not in others]
     if not lacking:
         return
@@ -241,4 +248,6 @@ def _check_subset(
     if spare:
         message += f"; without a prediction: {listed(spare)}"
     advice = "give both files of a case the same name (less the extension), or remove the strays"
+    if unpaired:
+        advice += "; two sets without pairs are compared by --profile distribution --features RUN"
     raise ConfigurationError(Problem("E_UNMATCHED", message, advice))

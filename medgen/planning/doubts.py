@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 
 import numpy as np
 
@@ -40,13 +40,18 @@ TINY_VOXELS = 8.0
 """A class of fewer voxels of the working grid is lost in resampling."""
 
 
-def doubts(survey: Survey, config: Config) -> list[Problem]:
-    """Return all that is doubtful about the cases; the training may be right all the same."""
+def doubts(
+    survey: Survey, config: Config, domains: Mapping[str, Collection[str]] | None = None
+) -> list[Problem]:
+    """Return all that is doubtful about the cases; the training may be right all the same.
+
+    `domains` are the cases of each role that a training without pairs reads by itself.
+    """
     return [
         *image_doubts(survey, config),
         *(_pair_doubts(survey, config) if _learns_from_pairs(config) else ()),
         *_leaks(survey),
-        *_few(survey, config),
+        *_few(survey, domains or {}),
         *_unlike_grids(survey),
         *_class_doubts(survey, config),
     ]
@@ -144,18 +149,24 @@ def _leaks(survey: Survey) -> Iterator[Problem]:
             yield Problem("W_SAME_FILE", message, "check the table", cases[0], column)
 
 
-def _few(survey: Survey, config: Config) -> Iterator[Problem]:
+def _few(survey: Survey, domains: Mapping[str, Collection[str]]) -> Iterator[Problem]:
     refused = {problem.case for problem in survey.refused}
-    usable = {
-        name: len({survey.patients[case].casefold() for case in cases if case not in refused})
-        for name, cases in survey.split.items()
-    }
-    if usable["train"] < LEAST_TRAINING:
-        message = f"{usable['train']} patients to train on, fewer than {LEAST_TRAINING}"
+
+    def patients(cases: Iterable[str]) -> int:
+        return len({survey.patients[case].casefold() for case in cases if case not in refused})
+
+    trained, of_domain = patients(survey.split["train"]), ""
+    if domains:  # what an image of a domain looks like is learned from its own cases alone
+        by_role = {r: patients(set(survey.split["train"]) & set(domains[r])) for r in domains}
+        smaller = min(by_role, key=by_role.__getitem__)
+        trained, of_domain = by_role[smaller], f" with a {smaller}"
+    if trained < LEAST_TRAINING:
+        message = f"{trained} patients{of_domain} to train on, fewer than {LEAST_TRAINING}"
         yield Problem("W_FEW_TRAINING", message, "expect overfitting; add cases where you can")
-    if usable["validation"] < LEAST_VALIDATION:
+    validated = patients(survey.split["validation"])
+    if validated < LEAST_VALIDATION:
         message = (
-            f"{usable['validation']} patients to validate on, fewer than {LEAST_VALIDATION}: "
+            f"{validated} patients to validate on, fewer than {LEAST_VALIDATION}: "
             "the weights are picked by chance"
         )
         yield Problem("W_FEW_VALIDATION", message, "raise split.validation, or add cases")

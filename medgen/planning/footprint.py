@@ -3,6 +3,7 @@
 A step of the method itself runs on fake tensors, which have shapes and lifetimes but no values.
 Every storage that comes to life is counted until it dies, so that the peak holds what is saved for
 the backward pass, the gradients, and what lives at once on the way; no formula knows the method.
+But one step leaves little in a pool of past fakes, so a pool is counted as it is when full.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ from torch.utils.flop_counter import flop_registry
 from medgen.config import Config
 from medgen.conversion import WINDOWS_AT_ONCE
 from medgen.method import Clock, Method
+from medgen.methods.image_pool import ImagePool
 from medgen.planning.lent import StandIn
 from medgen.problems import ConfigurationError, Problem
 from medgen.runs import Precision, assemble, build, setting_of
@@ -60,11 +62,14 @@ class Footprint:
     """Multiplications and additions of the step, forward and backward."""
     margin: int = 0
     """Voxels of context around a patch, on each side."""
+    pooled_bytes: int = 0
+    """Bytes that pools of past fakes come to hold beyond what they hold after one step."""
 
     @property
     def bytes(self) -> int:
-        """Return what to reserve: the live tensors with their workspace, and the states."""
-        return int(self.live_bytes * WORKSPACE) + STATES * self.weight_bytes
+        """Return what to reserve: live tensors with their workspace, the states, full pools."""
+        states = STATES * self.weight_bytes
+        return int(self.live_bytes * WORKSPACE) + states + self.pooled_bytes
 
 
 @dataclass(frozen=True)
@@ -120,6 +125,7 @@ def _measure(config: Config, device_type: str, precision: Precision) -> Footprin
     method, _ = assemble(config)
     lent = StandIn(config) if method.needs_features else None
     method.feature_extractor = lent
+    pools = _opened(method, config)
     parameters = list(method.parameters())
     weights = sum(p.numel() * p.element_size() for p in parameters)
     live = _Live()
@@ -133,8 +139,26 @@ def _measure(config: Config, device_type: str, precision: Precision) -> Footprin
     with live:
         _step(method, config, precision)
         flops = live.flops
+        pooled = sum(_to_come(pool.images, size) for pool, size in pools.items())
         _convert(method, config, device_type, precision)
-    return Footprint(live.peak, weights, flops, method.margin)
+    return Footprint(live.peak, weights, flops, method.margin, pooled)
+
+
+def _opened(method: Method, config: Config) -> dict[ImagePool, int]:
+    """Return a method's pools with their sizes, and make room in each for the step's fakes.
+
+    A full pool draws lots, whose values fake tensors lack.
+    """
+    pools = {module: module.size for module in method.modules() if isinstance(module, ImagePool)}
+    for pool, size in pools.items():
+        pool.size = size and max(size, config.train.batch_size)
+    return pools
+
+
+def _to_come(images: Tensor, size: int) -> int:
+    """Return the bytes that a pool of `size` fakes will hold beyond those it holds."""
+    missing = size - len(images)
+    return max(0, missing) * images[:1].nbytes if images.dim() > 1 else 0
 
 
 def _step(method: Method, config: Config, precision: Precision) -> None:

@@ -110,7 +110,7 @@ def plan(
     choice = choose(config, fine, measured, limits)
     if not keep_network:
         choice = strengthened(choice, measured, limits)
-    choice = replace(choice, config=with_alike(config, choice.config))
+    choice = replace(choice, config=_with_overlap(config, with_alike(config, choice.config)))
     assemble(choice.config)
     changes = tuple(changes_of(config, choice, fine, measured, limits))
     text = edited(
@@ -121,7 +121,7 @@ def plan(
     )
     _check(text, choice.config)
     found = [
-        *doubts(measured, config),
+        *doubts(measured, config, _domains(config, table)),
         *class_voxel_doubts(measured, choice.config),
         *patch_doubts(measured, choice.config),
         *lent_doubts(choice.config),
@@ -130,15 +130,22 @@ def plan(
 
 
 def _measured(config: Config, table: Table, report: Report) -> Survey:
-    method, _ = build(config)
-    domains = domains_of(table, config.roles, method.reads)
-    split = assign_splits(table, config.split, domains=domains)
+    domains = _domains(config, table)
+    split = assign_splits(table, config.split, domains=tuple(domains.values()))
     if not split["train"]:
         problem = Problem(
             "E_SPLIT_EMPTY", "no case is left for training", "add cases, or lower the split shares"
         )
         raise ConfigurationError(problem)
     return survey(config, table, split, lambda done, total: report("measuring", done, total))
+
+
+def _domains(config: Config, table: Table) -> dict[str, frozenset[str]]:
+    """Return the cases of each domain by its role, where training reads several groups."""
+    method, _ = build(config)
+    found = domains_of(table, config.roles, method.reads)
+    names = (min(keys & {"source", "target", "label"}) for keys in method.reads)
+    return dict(zip(names, found, strict=True)) if found else {}
 
 
 def choose(config: Config, fine: Resolved, measured: Survey, limits: Budget) -> Choice:
@@ -168,6 +175,17 @@ def choose(config: Config, fine: Resolved, measured: Survey, limits: Budget) -> 
 def _at_spacing(config: Config, spacing_mm: tuple[float, float, float]) -> Config:
     settings = config.preprocessing.model_copy(update={"spacing_mm": spacing_mm})
     return config.model_copy(update={"preprocessing": settings})
+
+
+def _with_overlap(given: Config, planned: Config) -> Config:
+    """Keep a larger overlap that the file names, up to half a window: seams are a choice."""
+    overlap = given.convert.overlap_voxels
+    named = "overlap_voxels" in given.convert.model_fields_set
+    half = min(planned.train.patch) // 2
+    if not named or not planned.convert.overlap_voxels < overlap <= half:
+        return planned
+    convert = planned.convert.model_copy(update={"overlap_voxels": overlap})
+    return planned.model_copy(update={"convert": convert})
 
 
 def _given_flops(config: Config, limits: Budget) -> float | None:

@@ -21,6 +21,8 @@ from medgen.planning.search import (
     VOXELS_A_STEP,
     Choice,
     extent_voxels,
+    keeps_batch,
+    overlap_of,
 )
 from medgen.planning.shapes import Size, pads
 from medgen.planning.spacing import COARSEST_MM, FLATTEST, Resolved, share_seen
@@ -47,8 +49,8 @@ def changes_of(
     )
     yield from _of_generators(given, choice, budget)
     yield Change(("train", "patch"), list(config.train.patch), _of_patch(choice, survey, budget))
-    yield Change(("train", "batch_size"), config.train.batch_size, _of_batch(choice, budget))
-    yield from _of_conversion(config, survey)
+    yield Change(("train", "batch_size"), config.train.batch_size, _of_batch(given, choice, budget))
+    yield from _of_conversion(given, config, survey)
 
 
 def summary_of(choice: Choice, survey: Survey, budget: Budget, given: float | None) -> list[str]:
@@ -237,8 +239,13 @@ def _of_padding(patch: Size, extent: Sequence[float], choice: Choice) -> str:
     return f"{text}; {bound or BOUNDS[choice.bound]}"
 
 
-def _of_batch(choice: Choice, budget: Budget) -> str:
+def _of_batch(given: Config, choice: Choice, budget: Budget) -> str:
     size = choice.config.train.batch_size
+    kept = keeps_batch(given)
+    if kept and size == given.train.batch_size:
+        return f"as given: a step has so many patches of each domain ({given.method})."
+    if kept:
+        return f"{size + 1} would take more than {budget.usable_bytes / GB:.1f} GB, or too long."
     if size == BATCH:
         return "two patches average out chance; larger ones or more steps are worth more."
     if size < BATCH:
@@ -246,7 +253,7 @@ def _of_batch(choice: Choice, budget: Budget) -> str:
     return "no larger patch fits the median body, so memory and time allow more of them."
 
 
-def _of_conversion(config: Config, survey: Survey) -> Iterator[Change]:
+def _of_conversion(given: Config, config: Config, survey: Survey) -> Iterator[Change]:
     extent = [math.ceil(length) for length in extent_voxels(config, survey)]
     tiling = plan_tiling(
         extent,
@@ -260,11 +267,14 @@ def _of_conversion(config: Config, survey: Survey) -> Iterator[Change]:
         "auto",
         "the training patch: other sizes cost accuracy, since norms measure the window.",
     )
+    quarter = f"a quarter of the patch's shortest axis, at least {LEAST_OVERLAP}"
+    overlap = config.convert.overlap_voxels
+    if overlap > overlap_of(config.train.patch):
+        quarter = f"as given, which is more than {quarter}"
     yield Change(
         ("convert", "overlap_voxels"),
-        config.convert.overlap_voxels,
-        f"a quarter of the patch's shortest axis, at least {LEAST_OVERLAP}; windows over the "
-        f"median body: {len(tiling)}.",
+        overlap,
+        f"{quarter}; windows over the median body: {len(tiling)}.",
     )
 
 

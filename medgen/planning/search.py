@@ -12,6 +12,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
+from torch._subclasses.fake_tensor import FakeTensorMode
+
 from medgen.config import Config
 from medgen.data import Classes
 from medgen.planning.budget import GB, OVERHEAD, Budget
@@ -20,7 +22,7 @@ from medgen.planning.footprint import Footprint, footprint, sizes_of
 from medgen.planning.generators import SHORTEST, has_depth, with_depth
 from medgen.planning.shapes import Size, pads, patches, smallest_patch
 from medgen.problems import ConfigurationError, Problem
-from medgen.runs import setting_of
+from medgen.runs import build, setting_of
 
 BATCH, LARGEST_BATCH = 2, 8
 """Patches in a step: two are preferred to a larger one alone; more only of whole
@@ -72,7 +74,9 @@ def search(config: Config, survey: Survey, budget: Budget, *, least_voxels: int 
     Raises:
         ConfigurationError: E_PLAN_MEMORY where not even the smallest patch fits.
     """
-    depths = _depths(config, budget)
+    depths, on_gpu = _depths(config, budget), budget.device_type == "cuda"
+    given = keeps_batch(config)
+    batches = range(config.train.batch_size, 0, -1) if given else range(BATCH, 0, -1)
     most = math.inf
     for shortest, candidate, ladder in _ladders(depths, extent_voxels(config, survey)):
         # A deeper network's weights take memory, so that with less of it a shallower one could have
@@ -80,23 +84,38 @@ def search(config: Config, survey: Survey, budget: Budget, *, least_voxels: int 
         reach = [patch for patch in ladder if math.prod(patch) <= most]
         reach = [p for p in reach if math.prod(p) >= least_voxels or p == ladder[-1]]
         most = min(most, math.prod(ladder[0]))
-        for batch in (BATCH, 1):
-            if batch == 1 and shortest not in (None, SHORTEST[-1]):
-                continue  # a batch of one is for the shallowest, when nothing else fits
+        for batch in batches:
+            if batch < batches[0] and shortest not in (None, SHORTEST[-1]):
+                continue  # a smaller batch is for the shallowest, when nothing else fits
             fitting = _Fitting(candidate, survey, budget, batch)
             patch = fitting.largest(reach)
             if patch is None:
                 continue
-            if patch == ladder[-1] and batch == BATCH and budget.device_type == "cuda":
+            if patch == ladder[-1] and batch == BATCH and not given and on_gpu:
                 fitting = _larger_batch(fitting, patch, len(survey.training))
             return fitting.choice(patch, ladder)
     _, shallowest = depths[-1]
     smallest = smallest_patch(sizes_of(shallowest))
-    for batch in (BATCH, 1):
+    for batch in batches:
         fitting = _Fitting(shallowest, survey, budget, batch)
         if fitting.in_memory(smallest):
             return replace(fitting.choice(smallest, [smallest]), bound="least")
     raise _too_little(fitting.bytes(smallest), budget)
+
+
+def keeps_batch(config: Config) -> bool:
+    """Tell whether the given batch size is kept: where a step takes patches of several domains.
+
+    It has as many of each, and CycleGAN's paper a batch of one.
+    """
+    with FakeTensorMode():
+        method, _ = build(config)
+    return len(method.reads) > 1
+
+
+def overlap_of(patch: Size) -> int:
+    """Return by how many voxels windows of a patch's size overlap."""
+    return max(LEAST_OVERLAP, min(patch) // 4)
 
 
 def extent_voxels(config: Config, survey: Survey) -> tuple[float, ...]:
@@ -201,9 +220,8 @@ class _Fitting:
     def config(self, patch: Size) -> Config:
         """Return the configuration with this patch and batch size, and windows of that size."""
         train = self._config.train.model_copy(update={"patch": patch, "batch_size": self.batch})
-        overlap = max(LEAST_OVERLAP, min(patch) // 4)
         convert = self._config.convert.model_copy(
-            update={"window": "auto", "overlap_voxels": overlap}
+            update={"window": "auto", "overlap_voxels": overlap_of(patch)}
         )
         return self._config.model_copy(update={"train": train, "convert": convert})
 

@@ -16,7 +16,7 @@ from medgen.networks import UNetOptions
 from medgen.planning.budget import Budget
 from medgen.planning.facts import Survey
 from medgen.planning.generators import generators_of, with_residual_encoders
-from medgen.planning.search import BATCH, Choice, search
+from medgen.planning.search import BATCH, Choice, keeps_batch, search
 from medgen.planning.spacing import SEEN, share_seen
 from medgen.problems import ConfigurationError
 
@@ -34,9 +34,10 @@ that is less than the planner asks for anyway."""
 def strengthened(choice: Choice, survey: Survey, budget: Budget) -> Choice:
     """Return the plan with residual encoders in place of every `unet`, or the plan as it is.
 
-    They are taken on CUDA, where two patches fit that hold `LEAST_VOXELS` or the whole body, and an
-    eighth of the median body or `HALF` of what those of `unet` hold. The grid is that planned for
-    `unet`: no coarser one is taken for their sake. A network of another kind stays.
+    They are taken on CUDA, where two patches (or the batch that is kept) fit that hold
+    `LEAST_VOXELS` or the whole body, and an eighth of the median body or `HALF` of what those of
+    `unet` hold. The grid is that planned for `unet`: no coarser one is taken for their sake. A
+    network of another kind stays.
     """
     if budget.device_type != "cuda" or not _swappable(choice.config):
         return choice
@@ -48,7 +49,8 @@ def strengthened(choice: Choice, survey: Survey, budget: Budget) -> Choice:
     seen, before = _seen(found, survey), _seen(choice, survey)
     whole = found.bound == "body" or seen == 1
     large = whole or math.prod(found.config.train.patch) >= LEAST_VOXELS
-    if found.config.train.batch_size < BATCH or not large or seen < min(SEEN, HALF * before):
+    least = choice.config.train.batch_size if keeps_batch(choice.config) else BATCH
+    if found.config.train.batch_size < least or not large or seen < min(SEEN, HALF * before):
         return choice
     return replace(found, instead_of=choice)
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from medgen import __version__
-from medgen.config import Config
+from medgen.config import Config, Role
 from medgen.files import write_text
 from medgen.method import Answer
 from medgen.runs.description import best_scores, class_values
@@ -66,11 +66,10 @@ def card(
         "",
         "## Validation scores",
         "",
-        *_scores(config, best),
+        *_scores(config, best, statistics.counts.get("validation_cases", 0)),
         "",
         *_monitor(best, next(iter(answers))),
-        "The best weights were chosen by these scores, so they flatter the model; "
-        "score held-out cases with `medgen evaluate` before quoting a figure.",
+        *_caution(best),
         "",
         "## Intended use",
         "",
@@ -107,16 +106,24 @@ def _answer_lines(
     if not statistics.domains:
         return []
     roles = {"source": config.roles.source, "target": config.roles.target}
-    columns = {name: ", ".join(role.columns) for name, role in roles.items() if role}
+    columns = {name: _described(role) for name, role in roles.items() if role}
+    counts = statistics.counts
+    cases = (f"{counts.get(f'train_{role}_cases', 0)} {name}" for role, name in columns.items())
     ways = (
         f"`{name}` ({columns.get(way.source, way.source)} to {columns.get(way.target, way.target)})"
         for name, way in answers.items()
     )
     return [
         f"- Answers: {', '.join(ways)}; `medgen convert --direction` chooses",
-        "- Trained without pairs: the images of the two sides need not be of the same patients, "
-        "and no answer was ever compared with its truth",
+        f"- Trained without pairs on {' and '.join(cases)} cases: the images of the two sides need "
+        "not be of the same patients, and no answer was ever compared with its truth",
     ]
+
+
+def _described(role: Role) -> str:
+    """Return a role's columns, and the rows that it takes them from."""
+    where = ", ".join(f"{column} {value}" for column, value in role.where.items())
+    return ", ".join(role.columns) + (f" of {where}" if where else "")
 
 
 def _taught(statistics: Statistics) -> str:
@@ -170,12 +177,23 @@ def _scale(config: Config, column: str) -> str:
     return ", ".join(f"{key} {value}" for key, value in values.items() if value is not None)
 
 
-def _scores(config: Config, best: Mapping[str, Any]) -> list[str]:
+def _caution(best: Mapping[str, Any]) -> list[str]:
+    """Say what scores that chose the weights are worth, where any did."""
+    if not best.get("validation") and not best.get("monitor"):
+        return ["Score held-out cases with `medgen evaluate` before quoting a figure."]
+    return [
+        "The best weights were chosen by these scores, so they flatter the model; "
+        "score held-out cases with `medgen evaluate` before quoting a figure."
+    ]
+
+
+def _scores(config: Config, best: Mapping[str, Any], held: int) -> list[str]:
     validation = best.get("validation")
     if not validation and best.get("monitor"):
         return ["No validation case has a truth: the monitor chose the weights."]
     if not isinstance(validation, dict) or not validation:
-        return ["No validation case was held out: the last weights were kept, unscored."]
+        why = "had a source image" if held else "was held out"
+        return [f"No validation case {why}: the last weights were kept, unscored."]
     return [f"Profile `{config.train.validate_.profile}`.", "", *_table(validation)]
 
 
@@ -190,8 +208,9 @@ def _monitor(best: Mapping[str, Any], forward: str) -> list[str]:
         "## Monitor",
         "",
         f"Held against the training images of the domain; the `{forward}` answer alone was "
-        "monitored in training. Contrast: 1 as in the domain, 0 or less inverted. Outline: Dice of "
-        "source and answer. Doubt: lower is better, and a constant answer has 1 or more.",
+        "monitored in training. Contrast of body and air: 1 as in the domain, 0 or less inverted. "
+        "Outline: Dice of source and answer. Layers: how values by depth below the surface "
+        "correlate with the domain's. Doubt: lower is better, and a constant answer has 1 or more.",
         "",
         *_table(found["scores"]),
         "",

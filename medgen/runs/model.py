@@ -38,6 +38,8 @@ class Statistics:
     """Shares of the full dose in the training cases, where the table's `dose_fraction` says so."""
     domains: Mapping[str, Domain] = field(default_factory=dict)
     """How the training cases' images look, by the role that an unpaired answer belongs to."""
+    decoded: Mapping[str, Mapping[str, tuple[float, float]]] = field(default_factory=dict)
+    """By the same role: the range that decodes answers of each percentile-scaled column."""
 
     def as_json(self) -> dict[str, Any]:
         """Return plain JSON values."""
@@ -47,20 +49,30 @@ class Statistics:
             "seen": sorted(self.seen),
             "dose_fractions": list(self.dose_fractions),
             "domains": {role: domain.as_json() for role, domain in self.domains.items()},
+            "decoded": {
+                role: {column: list(bounds) for column, bounds in ranges.items()}
+                for role, ranges in self.decoded.items()
+            },
         }
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> Statistics:
         """Read what `as_json` wrote."""
         return cls(
-            cohort={c: (float(low), float(high)) for c, (low, high) in value["cohort"].items()},
+            cohort=_ranges(value["cohort"]),
             counts={name: int(count) for name, count in value["counts"].items()},
             seen=frozenset(value["seen"]),
             dose_fractions=tuple(float(dose) for dose in value.get("dose_fractions", ())),
             domains={
                 role: Domain.from_json(domain) for role, domain in value.get("domains", {}).items()
             },
+            decoded={role: _ranges(ranges) for role, ranges in value.get("decoded", {}).items()},
         )
+
+
+def _ranges(value: Mapping[str, tuple[float, float]]) -> dict[str, tuple[float, float]]:
+    """Return low and high by column."""
+    return {column: (float(low), float(high)) for column, (low, high) in value.items()}
 
 
 @dataclass(frozen=True)
@@ -112,12 +124,23 @@ class Model:
             self,
             answer=name,
             config=self.config.model_copy(update={"roles": turned}),
-            preprocessing=replace(self.preprocessing, roles=turned),
+            preprocessing=replace(
+                self.preprocessing,
+                roles=turned,
+                decoded=self.statistics.decoded.get(wanted.target, {}),
+            ),
         )
 
 
-def preprocessing_of(config: Config, cohort: Mapping[str, tuple[float, float]]) -> Preprocessing:
-    """Return the run's preprocessing, the same for training, validation and conversion."""
+def preprocessing_of(
+    config: Config,
+    cohort: Mapping[str, tuple[float, float]],
+    decoded: Mapping[str, tuple[float, float]] | None = None,
+) -> Preprocessing:
+    """Return the run's preprocessing, the same for training, validation and conversion.
+
+    `cohort` and `decoded` are the ranges of `Statistics`, the latter of the answer's target.
+    """
     fed = None
     if config.fed_column is not None and config.roles.target and config.chain:
         like, replaces = config.roles.target.columns[0], config.chain.feed == "replace"
@@ -130,6 +153,7 @@ def preprocessing_of(config: Config, cohort: Mapping[str, tuple[float, float]]) 
         interpolation=config.convert.interpolation,
         classes=Classes.of(config.labels),
         cohort=cohort,
+        decoded=decoded or {},
     )
 
 
@@ -215,16 +239,19 @@ def load_model(run: Path, *, device: torch.device) -> Model:
     upstream = _load_upstream(folder, config, device)
     digest = weights_digest(folder, config)
     assert digest is not None  # the weights have just been read
+    name, wanted = next(iter(method.answers.items()))
     return Model(
         method=method.to(device).eval(),
-        preprocessing=preprocessing_of(config, statistics.cohort),
+        preprocessing=preprocessing_of(
+            config, statistics.cohort, statistics.decoded.get(wanted.target)
+        ),
         config=config,
         weights_digest=digest,
         config_digest=config_digest(config),
         statistics=statistics,
         weights_record=record,
         split=split,
-        answer=next(iter(method.answers)),
+        answer=name,
         upstream=upstream,
     )
 

@@ -19,12 +19,13 @@ from medgen.data import (
     Row,
     Table,
     assign_splits,
+    fit_decoding,
     fit_statistics,
     prepare_cohort,
     read_table,
 )
 from medgen.data.domain import Domain
-from medgen.data.groups import domains_of
+from medgen.data.groups import cases_of, domains_of
 from medgen.data.modality import modality_of
 from medgen.method import Method
 from medgen.problems import ConfigurationError, Problem, Refusal
@@ -64,8 +65,9 @@ class Cohort:
 def read_cohort(data: Path, config: Config, *, reads: Sequence[frozenset[str]]) -> Cohort:
     """Read and divide the table, and fingerprint the files that training will see.
 
-    Where the table leaves the splits to us, cases that lack what every group of `reads` needs are
-    drawn for none of them: half a pair can be neither learned from nor scored. Where there are
+    Where the table leaves the splits to us, cases that no group of `reads` can use, since they lack
+    an image or the roles' `where` does not admit them, are drawn for none of them: they can be
+    neither learned from nor scored. Where there are
     several groups, every one of them gets its share of each split.
 
     Raises:
@@ -74,9 +76,10 @@ def read_cohort(data: Path, config: Config, *, reads: Sequence[frozenset[str]]) 
     """
     columns = config.roles.columns()
     table = read_table(data, columns=columns)
-    groups = [columns_of(config.roles, sorted(keys)) for keys in reads]
     if not any(row.split for row in table.rows):
-        table = _usable(table, groups)
+        table = _usable(
+            table, frozenset().union(*(cases_of(table, config.roles, k) for k in reads))
+        )
     split = assign_splits(table, config.split, domains=domains_of(table, config.roles, reads))
     if not split["train"]:
         problem = Problem(
@@ -100,16 +103,18 @@ def read_cohort(data: Path, config: Config, *, reads: Sequence[frozenset[str]]) 
     return Cohort(table, split, digests)
 
 
-def _usable(table: Table, groups: Sequence[Collection[str]]) -> Table:
+def _usable(table: Table, usable: Collection[str]) -> Table:
     """Return the table without the rows that no group can use; all of it where none can."""
-    rows = tuple(
-        row for row in table.rows if any(all(c in row.cells for c in group) for group in groups)
-    )
+    rows = tuple(row for row in table.rows if row.case in usable)
     left = len(table.rows) - len(rows)
     if not rows or not left:
         return table
     every = len(table.rows)
-    logger.warning("%d of %d cases lack an image that the method needs: left out", left, every)
+    logger.warning(
+        "%d of %d cases lack an image that the method needs, or are not asked for: left out",
+        left,
+        every,
+    )
     return replace(table, rows=rows)
 
 
@@ -124,11 +129,19 @@ def measure_statistics(cohort: Cohort, config: Config, method: Method) -> Statis
     }
     counts = {f"{name}_cases": len(cases) for name, cases in cohort.split.items()}
     counts |= {f"{name}_patients": number for name, number in patients.items()}
-    sources = columns_of(config.roles, [answer.source for answer in method.answers.values()])
-    decoded = columns_of(config.roles, [answer.target for answer in unpaired_answers(method)])
+    roles, table = config.roles, cohort.table
+    sources = columns_of(roles, [answer.source for answer in method.answers.values()])
     rows, preprocessing = cohort.rows("train"), preprocessing_of(config, {})
+    read = frozenset[str]().union(*(cases_of(table, roles, keys) for keys in method.reads))
+    decoded = {}
+    for role in dict.fromkeys(answer.target for answer in unpaired_answers(method)):
+        own = cases_of(table, roles, [role])
+        for name, cases in cohort.split.items():
+            counts[f"{name}_{role}_cases"] = len(own.intersection(cases))
+        columns = columns_of(roles, [role])
+        decoded[role] = fit_decoding(preprocessing, [r for r in rows if r.case in own], columns)
     return Statistics(
-        cohort=fit_statistics(preprocessing, rows, decoded=decoded),
+        cohort=fit_statistics(preprocessing, [row for row in rows if row.case in read]),
         counts=counts,
         dose_fractions=dose_fractions(cohort, config.roles.source.columns),
         seen=frozenset(
@@ -137,6 +150,7 @@ def measure_statistics(cohort: Cohort, config: Config, method: Method) -> Statis
             for column, digest in digests.items()
             if column in sources
         ),
+        decoded=decoded,
     )
 
 

@@ -40,6 +40,10 @@ from medgen.training.validation import Validation
 logger = logging.getLogger(__name__)
 
 
+FEW_CASES = 20
+"""Training cases of a domain below which a training without pairs is warned of."""
+
+
 @dataclass(frozen=True)
 class Session:
     """Everything that a training stands on, checked and prepared."""
@@ -129,7 +133,8 @@ def prepare_session(
     cohort = data if isinstance(data, Cohort) else read_cohort(data, config, reads=method.reads)
     statistics = measure_statistics(cohort, config, method)
     statistics = replace(statistics, seen=statistics.seen | parent)
-    preprocessing = preprocessing_of(config, statistics.cohort)
+    wanted = next(iter(method.answers.values())).target
+    preprocessing = preprocessing_of(config, statistics.cohort, statistics.decoded.get(wanted))
     features_digest = ""
     if features is not None:
         lent = lend_features(features, config, statistics.cohort, place)
@@ -148,7 +153,22 @@ def prepare_session(
         features_digest,
     )
     _tell_what_decides(session)
+    _tell_of_small_domains(session)
     return session
+
+
+def _tell_of_small_domains(session: Session) -> None:
+    """Warn where a training without pairs has few cases to learn a domain from."""
+    counts = session.statistics.counts
+    found = {role: counts[f"train_{role}_cases"] for role in session.statistics.domains}
+    if found and min(found.values()) < FEW_CASES:
+        listed = " and ".join(f"{number} of the {role}" for role, number in found.items())
+        logger.warning(
+            "few training cases, %s: below some %d of each the discriminators know them by heart, "
+            "and the monitor has little to go by; look at every answer",
+            listed,
+            FEW_CASES,
+        )
 
 
 def _tell_what_decides(session: Session) -> None:

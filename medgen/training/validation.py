@@ -33,7 +33,7 @@ from medgen.volumes import Volume, open_volume, resample, where_measured
 PREVIEWS = 2
 """Validation cases that get a picture."""
 
-JUDGED = ("contrast", "histogram_distance", "outline_dice", "doubt")
+JUDGED = ("contrast", "histogram_distance", "outline_dice", "layers", "doubt")
 """What the monitor finds of an answer, as columns of its scores."""
 
 

@@ -52,7 +52,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = RunFolder(tmp_path_factory.mktemp("direction") / "run")
     torch.manual_seed(0)
     write_config(folder, config)
-    write_statistics(folder, Statistics({"mr": FITTED}, domains={"target": CT}))
+    write_statistics(folder, Statistics(decoded={"source": {"mr": FITTED}}, domains={"target": CT}))
     write_weights(folder, assemble(config)[0], {"step": 1})
     return folder.path
 

@@ -202,6 +202,54 @@ def test_a_volume_without_features_is_named(
     assert summary["distribution"]["volumes"]["prediction"]["n"] == 3
 
 
+@pytest.mark.parametrize("wrong", [1, 4])
+def test_answers_in_another_unit_than_the_features_are_refused(
+    wrong: int, place: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """MR answers of the other direction are no CT; where all are, there is nothing to compare."""
+    for number in range(4):
+        write(tmp_path / f"made/m{number}.nii.gz", head(number))
+        unit = "arbitrary" if number < wrong else "hu"
+        facts = {"unit": unit, "answer": "backward"}
+        (tmp_path / f"made/m{number}.json").write_text(json.dumps(facts))
+    more = [*against_table(place), "--profile", "distribution"]
+    ended = verb(tmp_path, "made", tmp_path / "report", *more)
+    said = " ".join(capsys.readouterr().err.split())
+    assert said.count("E_UNIT [case m") == wrong
+    assert "the sidecar says arbitrary, and the features are of ct in HU" in said
+    assert "give answers in HU, or a segmenter of" in said
+    if wrong == 4:
+        assert ended == Exit.ALL_FAILED
+        assert not (tmp_path / "report").exists()
+        return
+    assert ended == Exit.SOME_FAILED
+    summary = json.loads((tmp_path / "report/summary.json").read_text())
+    assert summary["distribution"]["volumes"]["prediction"]["n"] == 3
+    assert [each["code"] for each in summary["distribution"]["failed"]] == ["E_UNIT"]
+
+
+def test_a_scored_volume_without_features_is_told_of(
+    place: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """It has scores, inside the mask, so nothing failed; the worst answer must not go unseen."""
+    monkeypatch.setattr("medgen.evaluation.pages._pictures", lambda *_: iter(()))
+    for number in range(4):
+        write(tmp_path / f"made/c{number}.nii.gz", head(number))
+        write(tmp_path / f"mask/c{number}.nii.gz", np.ones(SHAPE, np.float32))
+    write(tmp_path / "made/c3.nii.gz", np.full(SHAPE, -1000, np.float32))
+    more = ["--reference", place / "ct", "--mask", tmp_path / "mask"]
+    more += ["--features", place / "segmenter"]
+    assert verb(tmp_path, "made", tmp_path / "report", *more) == Exit.OK
+    said = "KID and FID leave out volumes without features: c3 (prediction): E_EMPTY_BODY"
+    assert said in " ".join(capsys.readouterr().err.split())
+    page = (tmp_path / "report/report.html").read_text()
+    assert "<strong>1 volume has no features</strong>" in page
+    assert "3 patients are in both sets, whose likeness lowers it" in page
+
+
 @pytest.mark.parametrize("profile", ["hu", "distribution"])
 def test_fewer_than_two_patients_are_refused(
     place: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], profile: str

@@ -5,6 +5,8 @@ import json
 import os
 import signal
 from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -258,7 +260,7 @@ def test_answers_of_another_model_are_kept_unless_overwritten(
 
 def test_other_settings_are_another_answer(model: Model, heads: Path, tmp_path: Path) -> None:
     convert(model, heads, tmp_path / "out")
-    with pytest.raises(ConfigurationError, match="other settings"):
+    with pytest.raises(ConfigurationError, match="other settings, such as the direction"):
         convert(model, heads, tmp_path / "out", nan_to=0.0)
 
 
@@ -361,6 +363,20 @@ def test_a_dry_run_checks_everything_and_writes_nothing(
     assert not (tmp_path / "out").exists()
     outcome = check_cohort(model, cases, tmp_path / "out", options=Options(fail_fast=True))
     assert len(outcome.results) == 2
+
+
+def test_a_dry_run_refuses_an_answer_that_cannot_be_converted(
+    model: Model, heads: Path, tmp_path: Path
+) -> None:
+    roles = model.preprocessing.roles
+    assert roles.target is not None
+    two = roles.model_copy(
+        update={"target": roles.target.model_copy(update={"columns": ("ct", "ct_2")})}
+    )
+    facing = replace(model, preprocessing=replace(model.preprocessing, roles=two))
+    for verb in (check_cohort, partial(convert_cohort, device=CPU)):
+        with pytest.raises(ConfigurationError, match="E_ANSWER"):
+            verb(facing, cases_of_input(heads, model), tmp_path / "out")
 
 
 def test_a_dry_run_knows_what_is_done(model: Model, heads: Path, tmp_path: Path) -> None:

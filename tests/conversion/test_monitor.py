@@ -112,12 +112,28 @@ def test_a_constant_answer_at_the_median_has_one_and_what_its_outline_lacks() ->
     assert verdict.contrast == 0.0
     assert verdict.spread == 0.0
     assert verdict.outline_dice == 0.0  # no body stands out of it
-    assert verdict.doubt == pytest.approx(1.0 + (1.0 - verdict.outline_dice) + 1.0, abs=1e-5)
-    # With the background right, the constant's own share is left.
+    # Its histogram, its outline, its contrast, and layers that it has none of.
+    assert verdict.doubt == pytest.approx(1.0 + 1.0 + 1.0 + 1.0, abs=1e-5)
+    # With the background right, the constant's own share is left, and that it has no layers.
     flat = np.where(with_rim(body_of(), spacing_mm=SPACING), DOMAIN.median, -1.0)
     shaped = judge(flat)
     assert shaped.contrast > 0
-    assert shaped.doubt == pytest.approx(1.0 + (1.0 - shaped.outline_dice), abs=1e-5)
+    assert shaped.doubt == pytest.approx(2.0 + (1.0 - shaped.outline_dice), abs=1e-5)
+
+
+def test_a_nearly_constant_answer_is_called_so_however_far_the_domain_s_cases_are_apart() -> None:
+    """A scale of the cohort leaves each case its own brightness: no histogram is strange there."""
+    wide = domain_of(*(np.where(body_of(), head(k) + 0.4 * k, head(k)) for k in range(3)))
+    right = head(9)
+    right[body_of()] += 0.4
+    assert judge(right, domain=wide).faults == ()
+    noise = 0.05 * np.random.default_rng(0).standard_normal(SHAPE)
+    flat = np.where(with_rim(body_of(), spacing_mm=SPACING), wide.median + noise, -1.0)
+    verdict = judge(flat, domain=wide)
+    assert verdict.spread < 0.25
+    assert verdict.faults[0] == "nearly constant"
+    assert "strange intensities" not in verdict.faults
+    assert f"vary {verdict.spread:.2f} times" in verdict.warnings[0]
 
 
 def test_the_outline_is_the_source_s_or_somebody_else_s() -> None:
@@ -207,3 +223,71 @@ def test_an_answer_that_is_not_finite_is_still_refused_by_decoding(
 ) -> None:
     with pytest.raises(Refusal, match="E_ANSWER_NOT_FINITE"):
         monitored(lambda windows: windows * float("nan"))(source())
+
+
+def test_contrast_that_is_inverted_inside_alone_is_told_by_its_layers() -> None:
+    """Air is right and so is the outline: body against background says nothing of tissues."""
+    turned = head(9)
+    inside = body_of()
+    turned[inside] = 0.9 - turned[inside]  # the core becomes the rind's grey, the rind the core's
+    verdict = judge(turned)
+    assert verdict.contrast > 0.5
+    assert verdict.outline_dice > 0.8
+    assert verdict.layers < -0.9
+    assert "other layers" in verdict.faults
+    assert judge(head(9)).layers > 0.95
+
+
+def test_a_bright_layer_at_another_depth_is_told_though_the_histogram_is_right() -> None:
+    """Scalp painted as skull: as much bone as there should be, and all of it too far out."""
+
+    def ring(start: float) -> np.ndarray:
+        deep = ndimage.distance_transform_edt(body_of(), sampling=SPACING)
+        image = np.where(body_of(), 0.0, -1.0)
+        volume = np.argsort(np.where(deep > start, deep, np.inf), axis=None)[:1200]
+        image.ravel()[volume] = 0.8
+        return image.astype(np.float32)
+
+    domain = domain_of(ring(5.0))
+    right, wrong = (judge(ring(start), domain=domain) for start in (5.0, 0.0))
+    assert right.layers > 0.99
+    assert wrong.layers < 0.5
+    assert wrong.doubt > right.doubt + 0.5
+
+
+@given(st.floats(0.1, 5.0), st.floats(-2.0, 2.0))
+@settings(max_examples=15, deadline=None)
+def test_layers_do_not_change_with_scale_and_level(gain: float, offset: float) -> None:
+    image = head(4)
+    known = judge(image).layers
+    assert judge(gain * image + offset).layers == pytest.approx(known, abs=1e-4)
+
+
+def test_of_a_domain_without_layers_none_are_asked_for() -> None:
+    """A run from before they were measured."""
+    old = Domain.from_json({k: v for k, v in DOMAIN.as_json().items() if k != "layers"})
+    verdict = judge(head(9), domain=old)
+    assert math.isnan(verdict.layers)
+    assert verdict.as_json()["layers"] is None
+    assert verdict.doubt < 0.2
+
+
+def test_a_source_of_another_modality_is_told_and_a_true_one_is_not() -> None:
+    body = body_of()
+    monitor = Monitor(DOMAIN, DOMAIN)
+    look = {"spacing_mm": SPACING}
+    assert monitor.judge_source(head(7), body, **look) == ()
+    turned = head(7)
+    turned[body] = 0.9 - turned[body]
+    (found,) = monitor.judge_source(turned, body, **look)
+    assert "is it of this modality, and the direction right?" in found
+    (unseen,) = monitor.judge_source(head(7), np.ones(SHAPE, bool), **look)
+    assert "no body" in unseen
+    assert Monitor(DOMAIN).judge_source(turned, body, **look) == (), "an old run knows no sources"
+
+
+def test_where_no_air_is_in_view_an_inversion_cannot_be_told_and_that_is_said() -> None:
+    verdict = Monitor(DOMAIN).judge(head(9), np.ones(SHAPE, bool), spacing_mm=SPACING, codec=MR)
+    assert math.isnan(verdict.contrast)
+    assert "no background" in verdict.faults
+    assert verdict.doubt > 1.0

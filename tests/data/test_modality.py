@@ -55,6 +55,7 @@ def test_headers_of_another_modality_are_refused(
     (problem,) = caught.value.problems
     assert problem.code == "E_MODALITY"
     assert given in problem.message
+    assert "--direction" in problem.advice
 
 
 def test_files_that_know_nothing_are_not_judged() -> None:

@@ -69,3 +69,11 @@ def test_few_references_have_no_floor_and_no_windows_no_distance() -> None:
     assert "3 patients make no two halves" in found["floor"]["kid"]["unavailable"]
     assert "of 0 patients" in found["kid"]["unavailable"]
     assert "N = 0" in found["fid"]["unavailable"]
+
+
+def test_who_is_in_both_sets_is_counted_since_fid_falls_below_its_floor() -> None:
+    second = vectors(1, 24, 12)
+    same = distances_json((second[0] + 0.01, second[1]), second)
+    assert same["patients_in_both"] == 12
+    assert same["fid"]["value"] < 0.01 * same["floor"]["fid"]["median"]
+    assert distances_json(vectors(0, 24, 12), second)["patients_in_both"] == 0

@@ -62,6 +62,13 @@ def test_a_wrong_key_is_refused_before_anything_is_made(tmp_path: Path) -> None:
     assert not (tmp_path / "out").exists()
 
 
+def test_a_wrong_option_of_the_method_is_refused_before_anything_is_made(tmp_path: Path) -> None:
+    ended = run("--output", tmp_path / "out", "--set", "methods.cycle_gan.lambda_cycel=3")
+    assert ended.returncode == 2
+    assert "lambda_cycel" in ended.stderr
+    assert not (tmp_path / "out").exists()
+
+
 @pytest.mark.slow
 def test_the_whole_road_without_a_pair_beside_the_one_with_pairs(tmp_path: Path) -> None:
     output = tmp_path / "out"

@@ -105,6 +105,19 @@ def test_fewer_cases_than_sense(
     assert codes == ["W_FEW_TRAINING", "W_FEW_VALIDATION"]
 
 
+def test_each_domain_of_a_training_without_pairs_counts_by_itself(
+    facts: Callable[..., Any], surveyed: Callable[..., Any], config: Callable[..., Any]
+) -> None:
+    cases = [facts(f"t{k}") for k in range(24)]
+    names = [case.case for case in cases]
+    domains = {"source": frozenset(names[:15]), "target": frozenset([*names[15:], "v0"])}
+    (problem,) = doubts(surveyed(*cases), config(method="cycle_gan"), domains)
+    assert problem.code == "W_FEW_TRAINING"
+    assert problem.message == "9 patients with a target to train on, fewer than 10"
+    enough = domains | {"target": frozenset(names[14:])}
+    assert doubts(surveyed(*cases), config(method="cycle_gan"), enough) == []
+
+
 def test_refused_cases_do_not_count(
     facts: Callable[..., Any], surveyed: Callable[..., Any], config: Callable[..., Any]
 ) -> None:

@@ -239,6 +239,51 @@ def test_a_residual_generator_is_told_by_its_width_and_its_reach(
     assert min(found.choice.config.train.patch) >= 40
 
 
+def apart(table: Path) -> Path:
+    """Give every training head one image alone: of two the MR, of one the CT."""
+    lines = table.read_text(encoding="utf-8").splitlines()
+    for number, emptied in ((1, "a_ct"), (2, "b_ct"), (3, "c_mr")):
+        lines[number] = lines[number].replace(f"{emptied}.nii.gz", "")
+    table.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return table
+
+
+def test_without_pairs_the_batch_stays_and_the_smaller_domain_is_named(
+    make_cohort: Callable[..., Path], tmp_path: Path
+) -> None:
+    table = apart(make_cohort(spacing=(4.0, 4.0, 4.0), shape=(50, 58, 50)))
+    found = made(table, tmp_path, "cycle_gan", assignments=["train.batch_size=1"])
+    assert found.choice.config.train.batch_size == 1
+    (change,) = (change for change in found.changes if change.path[-1] == "batch_size")
+    assert change.reason.startswith("as given: a step has so many patches of each domain")
+    (few,) = (doubt for doubt in found.doubts if doubt.code == "W_FEW_TRAINING")
+    assert few.message.startswith("1 patients with a target to train on")
+
+
+@pytest.mark.parametrize(
+    ("given", "planned", "reason"),
+    [
+        (9, 9, "as given, which is more than a quarter of the patch's shortest axis"),
+        (12, 8, "a quarter of the patch's shortest axis"),
+        (4, 8, "a quarter of the patch's shortest axis"),
+        (None, 8, "a quarter of the patch's shortest axis"),
+    ],
+)
+def test_a_larger_overlap_is_kept_up_to_half_a_window(
+    given: int | None,
+    planned: int,
+    reason: str,
+    make_cohort: Callable[..., Path],
+    tmp_path: Path,
+) -> None:
+    more = "" if given is None else f"convert: {{overlap_voxels: {given}}}\n"
+    found = made(make_cohort(), tmp_path, more=more)
+    assert 18 <= min(found.choice.config.train.patch) < 24
+    assert found.choice.config.convert.overlap_voxels == planned
+    (change,) = (change for change in found.changes if change.path[-1] == "overlap_voxels")
+    assert (change.value, change.reason.split(",")[0]) == (planned, reason.split(",")[0])
+
+
 def plain(found: Plan) -> str:
     """Return all reasons, as one line."""
     lines = (line.strip() for line in found.text.split("\n"))

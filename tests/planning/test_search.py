@@ -95,6 +95,35 @@ def test_a_small_body_gets_a_legal_patch_of_every_method(
     assert found.footprint.flops > 0
 
 
+@pytest.mark.usefixtures("by_formula")
+@pytest.mark.parametrize("generator", ["unet", "resnet_generator"])
+@pytest.mark.parametrize("kind", ["cpu", "cuda"])
+@pytest.mark.parametrize("batch", [1, 3])
+def test_a_batch_of_several_domains_stays_as_given(
+    batch: int, kind: str, generator: str, surveyed: Callable[..., Any], config: Callable[..., Any]
+) -> None:
+    """CycleGAN's paper has one patch of each; of whole bodies there would be eight on a GPU."""
+    settings = config(
+        method="cycle_gan",
+        methods={"cycle_gan": {"generator": {"name": generator}}},
+        preprocessing={"spacing_mm": [4.0, 4.0, 4.0]},
+        train={"batch_size": batch, "patch": [48, 48, 48]},
+    )
+    found = search(settings, surveyed(), budget(24, kind))
+    assert found.config.train.batch_size == batch
+
+
+@pytest.mark.usefixtures("by_formula")
+def test_a_batch_of_several_domains_shrinks_where_it_must(
+    surveyed: Callable[..., Any], config: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = config(method="cycle_gan", train={"batch_size": 4, "patch": [48, 48, 48]})
+    smallest = [(16, 16, 16), (24, 24, 24)]
+    monkeypatch.setattr("medgen.planning.search.patches", lambda *_, **__: smallest)
+    monkeypatch.setitem(VOXELS_A_STEP, "cpu", 3 * 16**3)
+    assert search(settings, surveyed(), budget(24, "cpu")).config.train.batch_size == 3
+
+
 def test_a_tiny_body_is_padded(
     facts: Callable[..., Any], surveyed: Callable[..., Any], config: Callable[..., Any]
 ) -> None:

@@ -21,7 +21,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from torch import Tensor
 
 from medgen.cli.train import summary
-from medgen.config import BestBy
+from medgen.config import BestBy, parse_config
 from medgen.data.domain import fit_domain
 from medgen.problems import ConfigurationError, GuardStop, Interrupted, Refusal
 from medgen.runs import RunFolder, build, describe, load_model
@@ -30,6 +30,7 @@ from medgen.training.chain import check_chain
 from medgen.training.data import read_cohort
 from medgen.training.scoring import best_by_of, check_profile
 from medgen.training.validation import JUDGED, Scores, Validation
+from medgen.volumes import Volume, open_volume, write_volume
 
 MONITORED = {f"monitor.{name}" for name in JUDGED}
 TRAINING = [("c0", "train", "mr"), ("c1", "train", "ct"), ("c2", "train", "ct")]
@@ -212,10 +213,77 @@ def test_both_sides_have_been_seen_and_the_backward_source_can_be_decoded(
     session = prepared(make_config("cycle_gan"), table_of(tiny_cohort, WITHOUT, tmp_path), tmp_path)
     digests = session.cohort.digests
     assert {digests["c0"]["mr"], digests["c1"]["ct"]} <= session.statistics.seen
-    assert "mr" in session.statistics.cohort  # percentile-scaled: backward answers need it
+    # Percentile-scaled: backward answers need it. A window needs nothing.
+    assert session.statistics.decoded.keys() == {"source", "target"}
+    assert session.statistics.decoded["source"].keys() == {"mr"}
+    assert session.statistics.decoded["target"] == {} == session.statistics.cohort
     paired = prepared(make_config("regression"), tiny_cohort, tmp_path)
     assert paired.cohort.digests["c0"]["ct"] not in paired.statistics.seen
-    assert "mr" not in paired.statistics.cohort
+    assert paired.statistics.decoded == {}
+
+
+def two_sites(tiny: Path, folder: Path, *, split: bool) -> Path:
+    """Write a table of one column: site B's images are ten times, site C's a thousand as bright."""
+    sites = ("A", "A", "B", "B", "C")
+    lines = ["case,patient,site,t1" + (",split" if split else "")]
+    folder.mkdir(parents=True, exist_ok=True)
+    for number, site in enumerate(sites):
+        volume = open_volume(tiny.parent / f"c{number}_mr.nii.gz")
+        factor = {"A": 1.0, "B": 10.0, "C": 1000.0}[site]
+        path = folder / f"c{number}.nii.gz"
+        write_volume(path, Volume(factor * volume.data, volume.grid, volume.unit), dtype="float32")
+        lines.append(f"c{number},p{number},{site},{path}" + (",train" if split else ""))
+    table = folder / "sites.csv"
+    table.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return table
+
+
+def of_two_sites(config: Any, scale: str) -> Any:
+    raw = config.as_json()
+    raw["roles"] = {
+        "source": {"columns": ["t1"], "where": {"site": "A"}},
+        "target": {"columns": ["t1"], "where": {"site": "B"}},
+    }
+    raw |= {"labels": {}, "intensity": {"t1": {"scale": scale, "low": 0.5, "high": 99.5}}}
+    raw["split"] = {"validation": 0.0, "test": 0.0, "calibrate": 0.0}
+    return parse_config(raw)
+
+
+def test_of_two_scanners_each_way_is_decoded_by_the_other_s_own_range(
+    tiny_cohort: Path, make_config: Any, tmp_path: Path
+) -> None:
+    """By the source's own percentiles an answer would look like site B in the grey of site A."""
+    table = two_sites(tiny_cohort, tmp_path / "data", split=True)
+    config = of_two_sites(make_config("cycle_gan", steps=1), "percentile")
+    session = prepared(config, table, tmp_path)
+    high = {role: session.statistics.decoded[role]["t1"][1] for role in ("source", "target")}
+    assert high["target"] == pytest.approx(10 * high["source"], rel=0.05)
+    train(session, tmp_path / "run")
+    model = load_model(tmp_path / "run", device=torch.device("cpu"))
+    volumes = {"t1": open_volume(tmp_path / "data" / "c0.nii.gz")}
+    for facing, target in (("forward", "target"), ("backward", "source"), (None, "target")):
+        faced = model.facing("backward").facing("forward" if facing is None else facing)
+        codec = faced.preprocessing.prepare_source(volumes).target_codecs["t1"]
+        assert codec.high == high[target], facing
+    of_training = session.preprocessing.prepare_source(volumes).target_codecs["t1"]
+    assert of_training.high == high["target"], "validation decodes as conversion does"
+
+
+@pytest.mark.parametrize("split", [False, True])
+def test_what_no_role_admits_is_neither_measured_nor_dealt(
+    split: bool, tiny_cohort: Path, make_config: Any, tmp_path: Path
+) -> None:
+    table = two_sites(tiny_cohort, tmp_path / "data", split=split)
+    config = of_two_sites(make_config("cycle_gan"), "cohort")
+    session = prepared(config, table, tmp_path)
+    _, high = session.statistics.cohort["t1"]
+    dim, bright = (
+        np.percentile(open_volume(tmp_path / "data" / f"c{n}.nii.gz").data, 99) for n in (1, 2)
+    )
+    assert 1.5 * dim < high < bright / 1.2, "between A and B; with C it would be B's own"
+    assert session.statistics.decoded == {"source": {}, "target": {}}
+    dealt = [case for cases in session.cohort.split.values() for case in cases]
+    assert ("c4" in dealt) == split, "a split column alone decides where there is one"
 
 
 def test_cases_of_the_target_alone_are_not_validated(
