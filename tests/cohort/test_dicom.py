@@ -362,7 +362,7 @@ def test_a_fault_in_the_check_is_the_cases_own_and_met_once(
 ) -> None:
     asked = []
 
-    def check(converter: Any, volumes: Any, options: Any, template: Any) -> None:
+    def check(converter: Any, volumes: Any, template: Any) -> None:
         asked.append(volumes)
         if len(asked) == 1:
             raise RuntimeError("DOE^JANE")

@@ -106,7 +106,10 @@ def test_a_name_that_is_not_known_is_told_the_known_ones(key: str, name: Any, kn
     ("block", "known"),
     [
         ({"chanels": 8, "name": "pix2pix_unet"}, "dropout, levels, long_residual, name, norm"),
-        ({"chanels": 8}, "dropout, features, head_kernel, long_residual, name, residual_units"),
+        (
+            {"chanels": 8},
+            "dropout, features, head_kernel, long_residual, name, residual_units, upsampling",
+        ),
         ({"chanels": 8, "name": "context_fcn"}, "known here: channels, long_residual, name"),
         ({"chanels": 8, "name": "resnet_generator"}, "channels, kernel, long_residual, name"),
     ],
