@@ -86,6 +86,7 @@ def test_without_a_truth_the_monitor_picks_the_weights(
             make_config("cycle_gan"), table_of(tiny_cohort, WITHOUT, tmp_path), tmp_path
         )
     assert "no validation case has a truth: monitor.doubt picks the weights, not mae" in caplog.text
+    assert "few training cases, 2 of the target and 1 of the source" in caplog.text
     outcome = train(session, tmp_path / "run")
     folder = RunFolder(tmp_path / "run")
     rows = rows_of(folder)
@@ -101,7 +102,7 @@ def test_without_a_truth_the_monitor_picks_the_weights(
     card = folder.card.read_text(encoding="utf-8")
     assert "the monitor chose the weights" in card
     assert "`forward` (mr to ct), `backward` (ct to mr)" in card
-    assert "without pairs" in card
+    assert "Trained without pairs on 1 mr and 2 ct cases" in card
     assert list(folder.previews.rglob("*.png"))
 
     model = load_model(folder.path, device=torch.device("cpu"))
@@ -299,7 +300,9 @@ def test_cases_of_the_target_alone_are_not_validated(
     outcome = train(session, base / "run")
     assert (outcome.steps, outcome.best) == (1, None)
     assert describe(base / "run")["best"] == {"step": 1, "validation": {}}
-    assert "unscored" in RunFolder(base / "run").card.read_text(encoding="utf-8")
+    card = RunFolder(base / "run").card.read_text(encoding="utf-8")
+    assert "No validation case had a source image" in card
+    assert "chosen by these scores" not in card
 
 
 def test_a_row_that_a_role_does_not_admit_has_no_truth(
