@@ -12,7 +12,7 @@ from medgen.config.plain_yaml import load_plain
 from medgen.data.modality import modality_of
 from medgen.discovery.columns import Kind, kind_of
 
-_DEMO = "_demo"
+_DEMO, _UNPAIRED = "_demo", "unpaired_"
 _PREPARED = "prepared"
 _PAIR, _PAIR_OF_MR, _LABELS = "mr_to_ct", "cross_modality_mr", "tissue_segmentation"
 """What to start from for two images, and for an image with labels, that nothing is made for."""
@@ -223,7 +223,8 @@ def _fitting(held: _Rows) -> list[tuple[str, tuple[str, ...], Mapping[str, str]]
     """
     found = []
     for name, text in shipped_configs().items():
-        if name.endswith(_DEMO) or name == _PAIR_OF_MR:  # any two contrasts would fit the latter
+        # Any two contrasts fit a pair of MR; and who has pairs does better than to learn without.
+        if name.endswith(_DEMO) or name == _PAIR_OF_MR or name.startswith(_UNPAIRED):
             continue
         wanted = _wanted(load_plain(text)["roles"])
         replaced: dict[str, str] = {}

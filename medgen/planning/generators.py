@@ -115,6 +115,8 @@ def with_depth(config: Config, shortest: int, *, device_type: str) -> Config:
         if keys:
             plain = {key: list(v) if isinstance(v, tuple) else v for key, v in keys.items()}
             block[name] = {**(block.get(name) or {}), **plain}
+    if not block:  # nothing to decide: an empty block would be none in the file
+        return config
     return config.model_copy(update={"methods": {**config.methods, config.method: block}})
 
 
