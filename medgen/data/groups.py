@@ -17,6 +17,11 @@ def cases_of(table: Table, roles: Roles, keys: Iterable[str]) -> frozenset[str]:
     return found
 
 
+def cases_read(table: Table, roles: Roles, reads: Iterable[frozenset[str]]) -> frozenset[str]:
+    """Return the cases that any of the groups can be read from."""
+    return frozenset[str]().union(*(cases_of(table, roles, keys) for keys in reads))
+
+
 def domains_of(
     table: Table, roles: Roles, reads: Iterable[frozenset[str]]
 ) -> tuple[frozenset[str], ...]:

@@ -12,15 +12,10 @@ from medgen.losses.masking import hide_outside
 from medgen.losses.overlap import cross_entropy_loss, dice_loss, shrink_label
 from medgen.losses.reconstruction import l1_loss, l2_loss
 from medgen.losses.ssim import SSIM_WINDOW, ssim_loss
-from medgen.losses.structure import (
-    STRUCTURE_WINDOW,
-    mutual_information_loss,
-    normalised_gradient_loss,
-)
+from medgen.losses.structure import mutual_information_loss, normalised_gradient_loss
 
 __all__ = [
     "SSIM_WINDOW",
-    "STRUCTURE_WINDOW",
     "Adversarial",
     "anatomical_loss",
     "cross_entropy_loss",

@@ -25,7 +25,7 @@ from medgen.data import (
     read_table,
 )
 from medgen.data.domain import Domain
-from medgen.data.groups import cases_of, domains_of
+from medgen.data.groups import cases_of, cases_read, domains_of
 from medgen.data.modality import modality_of
 from medgen.method import Method
 from medgen.problems import ConfigurationError, Problem, Refusal
@@ -67,8 +67,8 @@ def read_cohort(data: Path, config: Config, *, reads: Sequence[frozenset[str]]) 
 
     Where the table leaves the splits to us, cases that no group of `reads` can use, since they lack
     an image or the roles' `where` does not admit them, are drawn for none of them: they can be
-    neither learned from nor scored. Where there are
-    several groups, every one of them gets its share of each split.
+    neither learned from nor scored. Where there are several groups, every one of them gets its
+    share of each split.
 
     Raises:
         ConfigurationError: the table is refused, or no case is left to train on.
@@ -77,9 +77,7 @@ def read_cohort(data: Path, config: Config, *, reads: Sequence[frozenset[str]]) 
     columns = config.roles.columns()
     table = read_table(data, columns=columns)
     if not any(row.split for row in table.rows):
-        table = _usable(
-            table, frozenset().union(*(cases_of(table, config.roles, k) for k in reads))
-        )
+        table = _usable(table, cases_read(table, config.roles, reads))
     split = assign_splits(table, config.split, domains=domains_of(table, config.roles, reads))
     if not split["train"]:
         problem = Problem(
@@ -132,7 +130,7 @@ def measure_statistics(cohort: Cohort, config: Config, method: Method) -> Statis
     roles, table = config.roles, cohort.table
     sources = columns_of(roles, [answer.source for answer in method.answers.values()])
     rows, preprocessing = cohort.rows("train"), preprocessing_of(config, {})
-    read = frozenset[str]().union(*(cases_of(table, roles, keys) for keys in method.reads))
+    read = cases_read(table, roles, method.reads)
     decoded = {}
     for role in dict.fromkeys(answer.target for answer in unpaired_answers(method)):
         own = cases_of(table, roles, [role])
@@ -292,16 +290,16 @@ def _rows_for(keys: frozenset[str], cohort: Cohort, config: Config) -> list[Row]
         ConfigurationError: no row does.
     """
     roles = config.roles
-    named = {"source": roles.source, "target": roles.target, "label": roles.label}
-    wanted = [role for key in sorted(keys) if (role := named.get(key))]
-    columns = [column for role in wanted for column in role.columns]
-    columns += [config.fed_column] if config.fed_column and "source" in keys else []
-    columns += [roles.mask] if "mask" in keys and roles.mask != "auto" else []
-    admitted = [
-        {row.case for row in cohort.table.select(role.where, filled=columns)} for role in wanted
+    beside = [config.fed_column] if config.fed_column and "source" in keys else []
+    beside += [roles.mask] if "mask" in keys and roles.mask != "auto" else []
+    admitted = cases_of(cohort.table, roles, keys)
+    chosen = [
+        row
+        for row in cohort.rows("train")
+        if row.case in admitted and all(column in row.cells for column in beside)
     ]
-    chosen = [row for row in cohort.rows("train") if all(row.case in a for a in admitted)]
     if not chosen:
+        columns = [*columns_of(roles, sorted(keys)), *beside]
         problem = Problem(
             "E_GROUP_EMPTY",
             f"no training case fills the columns {', '.join(columns)} together",

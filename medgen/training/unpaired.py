@@ -27,12 +27,11 @@ def is_unpaired(method: Method) -> bool:
     return next(iter(method.answers.values())) in unpaired_answers(method)
 
 
-def columns_of(roles: Roles, names: Sequence[str]) -> frozenset[str]:
-    """Return the columns of the roles named, of which the configuration may lack some."""
+def columns_of(roles: Roles, names: Sequence[str]) -> tuple[str, ...]:
+    """Return the columns of the roles named, each once; the configuration may lack some roles."""
     named = {"source": roles.source, "target": roles.target, "label": roles.label}
-    return frozenset(
-        column for name in names if (role := named.get(name)) for column in role.columns
-    )
+    columns = (column for name in names if (role := named.get(name)) for column in role.columns)
+    return tuple(dict.fromkeys(columns))
 
 
 def measure_domains(
