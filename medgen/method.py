@@ -9,6 +9,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import ClassVar, Literal, NamedTuple, Protocol
 
 from torch import Tensor, nn
@@ -18,13 +19,16 @@ Batch = Mapping[str, Tensor]
 
 Images and masks are float32, labels int64. Keys: `source`, `target`, `label`, `mask`, and of a
 group's case its body with the rim around it, `source_body` and `target_body`, outside of which
-conversion fills the answer with background.
+conversion fills the answer with background. `source_at_large` is a source whose patches lie as a
+target's do, and not around what is labelled.
 """
 
 Losses = dict[str, Tensor]
 """Scalar losses by name, for the log."""
 
 Head = Literal["tanh", "linear"]
+
+Better = Literal["lower", "higher"]
 
 FeatureExtractor = Callable[[Tensor], tuple[Tensor, ...]]
 """Turn an image (B, C, X, Y, Z) in the target's encoding into the features of a frozen network.
@@ -126,6 +130,12 @@ class Method(nn.Module, ABC):
     window: tuple[int, int, int] | None = None
     """The fixed input size, or None where any size will do."""
 
+    examines: tuple[frozenset[str], ...] = ()
+    """What `diagnose` is shown of validation cases, in groups as `reads`; empty: nothing."""
+
+    diagnoses: Mapping[str, Better | None] = MappingProxyType({})
+    """The figures of `diagnose`, and which way each of them gets better, if either."""
+
     feature_extractor: FeatureExtractor | None = None
     """Lent by training where `needs_features` says so; it owns no parameter of the method."""
 
@@ -165,7 +175,11 @@ class Method(nn.Module, ABC):
         """
 
     def diagnose(self, batch: Batch) -> Mapping[str, float]:
-        """Return label-free health figures on fixed validation patches."""
+        """Return label-free health figures on fixed validation patches, the same in every call.
+
+        The first half of the batch, along its first axis, comes from other cases than the second,
+        where a group has more than one case. Called in eval(); leaves the global RNG alone.
+        """
         return {}
 
     def pairs(self, answer: Answer) -> bool:

@@ -99,6 +99,35 @@ VARIANTS = {
         "unpaired_mr_to_ct_demo",
         ["method=conditional_gan", "train.validate.best_by={name: mae, mode: min}"],
     ),
+    "three pathways of DeepMedic": (
+        "lesion_adaptation",
+        [
+            "methods.adapted_segmenter.network="
+            "{name: deep_medic, subsampling: [3, 5], hidden: [250, 250], residual: true}",
+            "train.patch=[15, 15, 15]",
+        ],
+    ),
+    "an adapted U-Net": (
+        "lesion_adaptation",
+        [
+            "methods.adapted_segmenter.network={name: unet, channels: [32, 64, 128]}",
+            "methods.adapted_segmenter.taps=[level_0, level_1]",
+            "train.patch=[64, 64, 64]",
+            "convert.window=auto",
+            "convert.overlap_voxels=16",
+        ],
+    ),
+    "no adaptation": (
+        "lesion_adaptation",
+        [
+            "methods.adapted_segmenter.lambda_adversarial=0",
+            "train.validate.best_by.penalties={}",
+        ],
+    ),
+    "an inverted adversary": (
+        "lesion_adaptation_demo",
+        ["methods.adapted_segmenter.adversarial=inverted"],
+    ),
     "two stages of the demo": (
         "low_dose_pet_demo",
         ["chain={stages: 2, folds: 2, feed: replace}"],

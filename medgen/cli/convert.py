@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, cast
 
@@ -48,7 +49,8 @@ def convert(
         str | None,
         typer.Option(
             "--direction",
-            help="forward (source to target, the default) or, of a cycle_gan, backward.",
+            help="forward (from the source, the default); of a cycle_gan also backward, of an "
+            "adapted_segmenter also target: from the images of the target's domain.",
         ),
     ] = None,
     device: Annotated[str, typer.Option("--device", help="auto, cpu, cuda or cuda:N.")] = "auto",
@@ -105,7 +107,9 @@ def convert(
     place = choose_device(device)
     model = load_model(run, device=place).facing(direction)
     if data is not None:
-        cases = cases_of_table(data, model, split=split, choice=choice)
+        cases = cases_of_table(
+            data, model, split=split, choice=choice, on_left_out=partial(_left_out, terminal)
+        )
     else:
         assert volumes is not None
         cases = cases_of_input(volumes, model, output=output, choice=choice)
@@ -145,6 +149,15 @@ def _formats(text: str) -> tuple[Format, ...]:
         message = "--format is none of nifti, dicom and nifti,dicom"
         raise ConfigurationError(Problem("E_USAGE", message, "give one of these"))
     return tuple(cast("list[Format]", named))
+
+
+def _left_out(terminal: Terminal, direction: str, count: int) -> None:
+    """Say how many cases of a table are of the model's other domain."""
+    are, them = ("case is", "it") if count == 1 else ("cases are", "them")
+    terminal.warn(
+        f"{count} {are} left out, as of the model's other domain; "
+        f"--direction {direction} converts {them}"
+    )
 
 
 def _name_series(terminal: Terminal, cases: Sequence[Case]) -> None:

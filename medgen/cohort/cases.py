@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Container, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Container, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
+from medgen.cohort.directions import advice, direction_of, other_directions, pointed_at
 from medgen.cohort.manifest import FILE_NAME
-from medgen.conversion import sidecar_of
+from medgen.conversion import lesion_table_beside, sidecar_of
 from medgen.data.table import CASE_ID, Row, read_table
 from medgen.dicom import Choice, split_choice
 from medgen.dicom.index import SUFFIXES as DICOM_SUFFIXES
@@ -46,11 +47,19 @@ class Job:
     """A volume file; where only DICOM is written, the same as `series`."""
     series: Path | None = None
     """The folder of the DICOM series, where one is written."""
+    table: Path | None = None
+    """The table of lesions, where one is written."""
 
     @property
     def outputs(self) -> tuple[Path, ...]:
         """Return the file, the folder, or both."""
         return tuple(dict.fromkeys([self.output, *([self.series] if self.series else [])]))
+
+    @property
+    def written(self) -> tuple[Path, ...]:
+        """Return all that is written of the case, its sidecar and its table with it."""
+        tables = [self.table] if self.table else []
+        return (*self.outputs, sidecar_of(self.output), *tables)
 
 
 def cases_of_input(
@@ -103,48 +112,79 @@ def looks_like_one_case(cases: Sequence[Case], model: Model) -> bool:
 
 
 def cases_of_table(
-    path: Path, model: Model, *, split: str | None = None, choice: Choice = _NO_CHOICE
+    path: Path,
+    model: Model,
+    *,
+    split: str | None = None,
+    choice: Choice = _NO_CHOICE,
+    on_left_out: Callable[[str, int], None] | None = None,
 ) -> list[Case]:
     """Return the cases of a table that hold a source image, all of them or those of one split.
 
     The split is the one that the run recorded where the table holds its cases, else the table's
-    `split` column. A case with some but not all source images is returned with its problem.
+    `split` column. A case with some but not all source images is returned with its problem, unless
+    it is of the domain that another of the model's answers starts from. `on_left_out` is called
+    with such an answer's name and how many cases only it would convert, if any.
 
     Raises:
         ConfigurationError: the table is refused, or nobody knows its splits.
         NothingFound: no case is left.
     """
-    roles = model.config.roles
+    source = model.config.roles.source
     columns = model.preprocessing.source_columns
-    table = read_table(path, columns=columns)
-    rows: Sequence[Row] = table.select(roles.source.where)
+    directions = other_directions(model)
+    try:
+        table = read_table(path, columns=columns)
+        admitted = {row.case for row in table.select(source.where)}
+    except ConfigurationError as error:
+        raise pointed_at(error, path, directions) from None
+    rows: Sequence[Row] = table.rows
     if split is not None:
         members = _members(rows, model, split)
         rows = [row for row in rows if row.case in members]
-    cases = []
+    cases: list[Case] = []
+    left_out: Counter[str] = Counter()
     for row in rows:
-        lacking = [column for column in columns if column not in row.cells]
-        problem = None
-        if lacking:
-            message = "the case has no image in this column"
-            problem = Problem("E_COLUMN_EMPTY", message, "fill the cell", row.case, lacking[0])
-        if len(lacking) < len(columns):
-            inputs = {c: with_choice(row.cells[c], choice) for c in columns if not lacking}
-            cases.append(Case(row.case, inputs, problem))
+        case = _case_of(row, columns, choice) if row.case in admitted else None
+        other = direction_of(row, directions)
+        if case is not None and (case.problem is None or other is None):
+            cases.append(case)
+        elif other is not None:
+            left_out[other] += 1
     if not cases:
         where = "" if split is None else f" of the split {split!r}"
         message = f"no case{where} has an image in {', '.join(columns)}"
-        raise NothingFound(Problem("E_NOTHING_FOUND", message, "check --data and --split"))
+        how = advice(left_out) or "check --data and --split"
+        raise NothingFound(Problem("E_NOTHING_FOUND", message, how))
+    if on_left_out is not None:
+        for name, count in left_out.items():
+            on_left_out(name, count)
     return cases
 
 
+def _case_of(row: Row, columns: Sequence[str], choice: Choice) -> Case | None:
+    """Return a row's case, with its problem where it lacks some images; None where it has none."""
+    lacking = [column for column in columns if column not in row.cells]
+    if len(lacking) == len(columns):
+        return None
+    if lacking:
+        message = "the case has no image in this column"
+        problem = Problem("E_COLUMN_EMPTY", message, "fill the cell", row.case, lacking[0])
+        return Case(row.case, problem=problem)
+    return Case(row.case, {c: with_choice(row.cells[c], choice) for c in columns})
+
+
 def place(
-    cases: Sequence[Case], output: Path, formats: Container[Format] = ("nifti",)
+    cases: Sequence[Case],
+    output: Path,
+    formats: Container[Format] = ("nifti",),
+    *,
+    lesions: bool = False,
 ) -> list[Job]:
     """Say where each case's answer goes: `output` names a file, or a folder for CASE.nii.gz.
 
-    A DICOM series goes to the folder CASE beside it. A single case that goes to a file is named
-    after that file.
+    A DICOM series goes to the folder CASE beside it, a table of `lesions` to CASE_lesions.tsv. A
+    single case that goes to a file is named after that file.
 
     Raises:
         ConfigurationError: one file for several cases, an unusable name, or an input's own path.
@@ -162,13 +202,15 @@ def place(
         raise ConfigurationError(Problem("E_OUTPUT", message, "give a folder as --output"))
     else:
         jobs = [Job(_named_after(case, output), output) for case in cases]
+    if lesions:
+        jobs = [replace(job, table=lesion_table_beside(job.output)) for job in jobs]
     inputs = [split_choice(file)[0].resolve() for case in cases for file in case.inputs.values()]
     message = "the answer would replace an input, or lie among its DICOM files"
     advice = "choose another --output"
     problems = [
         Problem("E_OUTPUT_IS_INPUT", message, advice, job.case.name)
         for job in jobs
-        if any(_collides(output.resolve(), file) for output in job.outputs for file in inputs)
+        if any(_collides(output.resolve(), file) for output in job.written for file in inputs)
         or any(job.series and job.series.resolve().is_relative_to(file) for file in inputs)
     ]
     problems += _clashes(jobs)
@@ -190,9 +232,7 @@ def _clashes(jobs: Sequence[Job]) -> list[Problem]:
 
     A case `a.json` has a DICOM folder of the name that the sidecar of a case `a` has.
     """
-    names = [
-        {file.name.casefold() for file in (*job.outputs, sidecar_of(job.output))} for job in jobs
-    ]
+    names = [{file.name.casefold() for file in job.written} for job in jobs]
     count = Counter([FILE_NAME.casefold(), *(name for each in names for name in each)])
     message = "another file to be written has the same name as one of this case's"
     return [

@@ -16,7 +16,13 @@ from medgen.cohort.manifest import FILE_NAME, Manifest
 from medgen.cohort.outcome import Options, Outcome, Result, Watch, problems_of
 from medgen.cohort.planning import plan
 from medgen.cohort.worker import Worker, check_derivable, open_case
-from medgen.conversion import Provenance, converter_of, sidecar_of, template_doubts
+from medgen.conversion import (
+    Provenance,
+    converter_of,
+    lesion_table_beside,
+    sidecar_of,
+    template_doubts,
+)
 from medgen.files import locked, remove_leftovers, sha256_of_json, writable
 from medgen.problems import ConfigurationError, Problem, Refusal
 from medgen.runs import Model
@@ -52,12 +58,12 @@ def convert_cohort(
         ConfigurationError: the folder cannot be written, another process writes to it, or an
             answer of another model, a changed answer, or a foreign file, is in the way.
     """
-    jobs = place(cases, output, options.formats)
+    converter = converter_of(model, device=device)
+    converter.wanted()
+    jobs = place(cases, output, options.formats, lesions=bool(converter.lesions))
     folder = _folder(output)
     template = open_template(options, cases)
     provenance = provenance_of(model, options, template)
-    converter = converter_of(model, device=device)
-    converter.wanted()
     results: list[Result] = []
     with ExitStack() as stack, Interruption() as interruption:
         with writable():
@@ -96,11 +102,11 @@ def check_cohort(
         ConfigurationError: an answer of another model, a changed answer, or a foreign file, is in
             the way.
     """
-    jobs = place(cases, output, options.formats)
-    template = open_template(options, cases)
-    provenance = provenance_of(model, options, template)
     converter = converter_of(model, device=torch.device("cpu"))
     converter.wanted()
+    jobs = place(cases, output, options.formats, lesions=bool(converter.lesions))
+    template = open_template(options, cases)
+    provenance = provenance_of(model, options, template)
     planned = plan(jobs, Manifest(_folder(output)), provenance, overwrite=options.overwrite)
     results = [Result(job.case.name, "kept", job.output) for job in planned.done]
     for result in results:
@@ -180,7 +186,7 @@ def provenance_of(model: Model, options: Options, template: Volume | None = None
 def _names(jobs: Sequence[Job]) -> frozenset[str]:
     """Return the names of all files that the jobs write."""
     outputs = [output for job in jobs for output in job.outputs]
-    files = (*outputs, *map(sidecar_of, outputs))
+    files = (*outputs, *map(sidecar_of, outputs), *map(lesion_table_beside, outputs))
     return frozenset({FILE_NAME, *(file.name for file in files)})
 
 

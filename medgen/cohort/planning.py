@@ -10,7 +10,8 @@ from typing import Literal
 
 from medgen.cohort.cases import DEFAULT_SUFFIX, Job
 from medgen.cohort.manifest import Entry, Manifest
-from medgen.conversion import Provenance, digest_of_inputs, sidecar_of
+from medgen.conversion import Provenance, digest_of_inputs, noted_digest, sidecar_of
+from medgen.files import sha256_of_file
 from medgen.problems import ConfigurationError, Problem
 from medgen.volumes import digest_of
 
@@ -64,7 +65,7 @@ def _judge(
     """Return "done", or what is in the way of a job, or None where it is simply to do."""
     case = job.case.name
     if entry is None or (entry.status == "failed" and not entry.output_digest):
-        if not any(there.exists() for there in (*job.outputs, sidecar_of(job.output))):
+        if not any(there.exists() for there in job.written):
             return None
         message = "a file of this name is there, which this manifest does not know"
         return Problem("E_OUTPUT_EXISTS", message, ADVICE, case)
@@ -78,13 +79,32 @@ def _judge(
     if not written.issuperset(filter(None, answers)):
         message = "the answer that is there was changed or damaged since it was written"
         return Problem("E_OUTPUT_CHANGED", message, ADVICE, case)
+    table = _table(job)
+    if table == "changed":
+        message = "the lesion table that is there was changed since it was written"
+        return Problem("E_OUTPUT_CHANGED", message, ADVICE, case)
     whole = (
         entry.status == "ok"
         and all(answers)
+        and table == "whole"
         and sidecar_of(job.output).is_file()
         and _digest_of(job.case.inputs) == entry.input_digest
     )
     return "done" if whole else None
+
+
+def _table(job: Job) -> Literal["whole", "changed", "lost"]:
+    """Tell whether a job's lesion table is there as the sidecar has it; whole where none is due."""
+    if job.table is None:
+        return "whole"
+    noted = noted_digest(sidecar_of(job.output))
+    try:
+        there = sha256_of_file(job.table)
+    except OSError:
+        return "lost"
+    if not noted:  # a lost sidecar: all of the answer is made again
+        return "lost"
+    return "whole" if there == noted else "changed"
 
 
 def _with_other_form(job: Job, entry: Entry | None) -> Job:

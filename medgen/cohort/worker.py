@@ -19,6 +19,7 @@ from medgen.conversion import (
     derived_problems,
     digest_of_inputs,
     open_sources,
+    own_table,
     remove,
     sidecar_of,
     template_doubts,
@@ -118,9 +119,10 @@ class Worker:
     ) -> tuple[Entry, Result]:
         """Write the answer and return its entry."""
         if job.case.problem is None:  # an answer to files that have changed is none any more
-            for output in job.outputs:
+            sidecar = sidecar_of(job.output)
+            for output in (*job.outputs, job.table or own_table(job.output, sidecar)):
                 remove(output)
-            sidecar_of(job.output).unlink(missing_ok=True)
+            sidecar.unlink(missing_ok=True)
         if isinstance(volumes, Exception):
             raise volumes
         converted = self.converter(volumes, progress=self._progress(job.case.name))

@@ -6,7 +6,15 @@ class name or an expression.
 """
 
 from medgen.config.reading import parse_config, read_config, shipped_configs, validate_block
-from medgen.config.scales import CohortScale, PercentileScale, Scale, SharedScale, WindowScale
+from medgen.config.scales import (
+    CohortScale,
+    OwnScale,
+    PercentileScale,
+    Scale,
+    SharedScale,
+    WindowScale,
+    ZScoreScale,
+)
 from medgen.config.schema import (
     BACKGROUND,
     Augmentation,
@@ -34,6 +42,7 @@ __all__ = [
     "Fraction",
     "Millimetres",
     "Number",
+    "OwnScale",
     "Percentile",
     "PercentileScale",
     "PreprocessingConfig",
@@ -48,6 +57,7 @@ __all__ = [
     "Voxels",
     "Whole",
     "WindowScale",
+    "ZScoreScale",
     "parse_config",
     "read_config",
     "shipped_configs",

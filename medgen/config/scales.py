@@ -1,4 +1,4 @@
-"""The four ways in which a column's values become numbers in [-1, 1]."""
+"""The five ways in which a column's values become numbers in [-1, 1]."""
 
 from __future__ import annotations
 
@@ -42,6 +42,17 @@ class PercentileScale(Bounds):
     comes in it, or is refused; without one it keeps its own."""
 
 
+class ZScoreScale(Strict):
+    """Mean and standard deviation of each volume inside the body; for sources only."""
+
+    scale: Literal["z_score"]
+    deviations: Annotated[Number, Field(gt=0.0)] = 3.0
+    """Standard deviations from the mean to either end of [-1, 1]. Three hold 99.7 % of a normal
+    distribution, about what the percentile scale's defaults keep; 1 gives plain z-scores."""
+    unit: Annotated[str, Field(min_length=1)] | None = None
+    """As of the percentile scale."""
+
+
 class CohortScale(Bounds):
     """Median percentiles of the training cases, kept in the run; unit arbitrary."""
 
@@ -57,6 +68,10 @@ class SharedScale(Strict):
     column: str = Field(alias="with")
 
 
+OwnScale = PercentileScale | ZScoreScale
+"""What is measured on each volume by itself: an answer, which is nobody's volume, has none."""
+
 Scale = Annotated[
-    WindowScale | PercentileScale | CohortScale | SharedScale, Field(discriminator="scale")
+    WindowScale | PercentileScale | ZScoreScale | CohortScale | SharedScale,
+    Field(discriminator="scale"),
 ]

@@ -8,8 +8,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from medgen.config.scales import PercentileScale, Scale, SharedScale
-from medgen.config.values import Fraction, Millimetres, Number, Strict, Voxels, Whole
+from medgen.config.scales import Scale, SharedScale
+from medgen.config.values import Fraction, Millilitres, Millimetres, Number, Strict, Voxels, Whole
 
 
 class Role(Strict):
@@ -103,7 +103,7 @@ class Augmentation(Strict):
     rotate_degrees: Annotated[Number, Field(ge=0.0, le=180.0)] = 5.0
     scale: Annotated[Number, Field(ge=0.0, lt=1.0)] = 0.0
     intensity: Annotated[Number, Field(ge=0.0, lt=1.0)] = 0.1
-    """Relative gain, offset and gamma jitter of percentile-scaled sources."""
+    """Relative gain, offset and gamma jitter of sources scaled by `percentile` or `z_score`."""
 
 
 class BestBy(Strict):
@@ -111,6 +111,14 @@ class BestBy(Strict):
 
     name: str = "mae"
     mode: Literal["min", "max"] = "min"
+    penalties: Mapping[str, Annotated[Number, Field(gt=0.0)]] = {}
+    """What counts against the score: figures of the method's diagnosis, and by how much."""
+
+    @property
+    def described(self) -> str:
+        """Return what decides, as a formula."""
+        sign = "+" if self.mode == "min" else "-"
+        return " ".join([self.name, *(f"{sign} {w:g} {n}" for n, w in self.penalties.items())])
 
 
 class Validate(Strict):
@@ -119,6 +127,8 @@ class Validate(Strict):
     every_steps: Annotated[Whole, Field(gt=0)] = 1000
     profile: str = "hu"
     best_by: BestBy = BestBy()
+    keep_all: bool = False
+    """Keep the weights of every validation in the run's training/, not the best ones' alone."""
 
 
 class TrainConfig(Strict):
@@ -153,6 +163,10 @@ class ConvertConfig(Strict):
     """Give voxels beyond the source's (slightly dilated) body the answer's background."""
     keep_largest: tuple[str, ...] = ()
     """Classes of which only the largest connected part is kept: organs, not lesions."""
+    minimum_ml: Mapping[str, Millilitres] = {}
+    """By class, the volume below which a connected part becomes background; after keep_largest."""
+    lesions: tuple[str, ...] = ()
+    """Classes whose connected parts are listed in CASE_lesions.tsv beside an answer."""
 
 
 class Chain(Strict):
@@ -215,18 +229,13 @@ class Config(Strict):
         return self
 
     def _scale_faults(self) -> Iterator[str]:
-        """Name each image column without a scale, or with one that conversion cannot compute."""
+        """Name each image column without a scale, or with one that no source shares."""
         sources = self.roles.source.columns
         targets = self.roles.target.columns if self.roles.target else ()
         for column in dict.fromkeys((*sources, *targets)):
             if column not in self.intensity:
                 yield f"intensity: column {column!r} has no scale"
         for column, scale in self.intensity.items():
-            if isinstance(scale, PercentileScale) and column in targets and column not in sources:
-                yield (
-                    f"intensity.{column}: a target has no percentiles at conversion; "
-                    "use scale: window, cohort or shared"
-                )
             if isinstance(scale, SharedScale) and scale.column not in sources:
                 yield (
                     f"intensity.{column}: shares the scale of {scale.column!r}, "
@@ -259,9 +268,10 @@ class Config(Strict):
                 f"train.augment.flip_axes: {sides[0]!r} has a side, and axis 0 is mirrored in "
                 "training; write `augment: {flip_axes: []}`"
             )
-        for name in self.convert.keep_largest:
-            if name not in classes:
-                yield f"convert.keep_largest: {name!r} is not one of `labels`"
+        for key in ("keep_largest", "minimum_ml", "lesions"):
+            for name in getattr(self.convert, key):
+                if name not in classes:
+                    yield f"convert.{key}: {name!r} is not one of `labels`"
         if self.roles.label is None:
             if self.labels:
                 yield "labels: there is no label role; add `label: [COLUMN]` under roles"

@@ -19,6 +19,7 @@ Whole = Annotated[int, BeforeValidator(_no_switch)]
 Fraction = Annotated[Number, Field(ge=0.0, le=1.0)]
 Percentile = Annotated[Number, Field(ge=0.0, le=100.0)]
 Millimetres = Annotated[Number, Field(gt=0.0)]
+Millilitres = Annotated[Number, Field(gt=0.0)]
 Voxels = Annotated[Whole, Field(gt=0)]
 
 

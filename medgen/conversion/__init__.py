@@ -14,6 +14,7 @@ from medgen.conversion.file import (
     sidecar_of,
     write_converted,
 )
+from medgen.conversion.lesion_file import lesion_table_beside, noted_digest, own_table
 from medgen.conversion.provenance import Provenance
 from medgen.conversion.tiling import Tiling, plan_tiling
 
@@ -30,7 +31,10 @@ __all__ = [
     "converter_of",
     "derived_problems",
     "digest_of_inputs",
+    "lesion_table_beside",
+    "noted_digest",
     "open_sources",
+    "own_table",
     "plan_tiling",
     "remove",
     "sidecar_of",

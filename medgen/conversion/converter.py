@@ -16,6 +16,7 @@ from torch import Tensor
 from medgen.config import ConvertConfig
 from medgen.conversion.blending import blend
 from medgen.conversion.decoding import Decoder, ImageDecoder, Keep, LabelsDecoder
+from medgen.conversion.lesion_table import Lesion
 from medgen.conversion.monitor import Monitor, Verdict
 from medgen.conversion.tiling import Tiling, plan_tiling
 from medgen.data import PreparedSource, Preprocessing, with_rim
@@ -44,6 +45,8 @@ class Converted:
     """The answer on the first source column's native grid: float32 in its unit, or uint8 labels."""
     facts: Mapping[str, Any]
     """Plain JSON values: windows, seconds, spacing, clipped voxels, warnings, ..."""
+    lesions: tuple[Lesion, ...] | None = None
+    """The connected parts of the classes that are listed; None where none are."""
 
 
 class Converter:
@@ -51,7 +54,8 @@ class Converter:
 
     Training's validation and `convert` both call it, so that the two cannot drift. The method is
     taken as it is: on `device`, in eval mode, with the weights to use. `preprocessing` goes the way
-    of the `answer`, the method's first where left out; a `monitor` judges every answer.
+    of the `answer`, the method's first where left out; a `monitor` judges every answer. Lesions are
+    listed only where `lists_lesions` asks for it: validation has no use for them.
     """
 
     def __init__(
@@ -66,6 +70,7 @@ class Converter:
         answer: str | None = None,
         monitor: Monitor | None = None,
         upstream: Converter | None = None,
+        lists_lesions: bool = False,
     ) -> None:
         self.method = method
         self.answer = next(iter(method.answers)) if answer is None else answer
@@ -77,11 +82,18 @@ class Converter:
         self.patch = patch
         self.upstream = upstream
         """In a chain, what answers the stage before, where its answer is not given."""
+        self._lists_lesions = lists_lesions
 
     @property
     def entry(self) -> Preprocessing:
         """Return the preprocessing that meets the volumes first."""
         return self.preprocessing if self.upstream is None else self.upstream.entry
+
+    @property
+    def lesions(self) -> tuple[str, ...]:
+        """Return the classes whose connected parts are listed beside a label map."""
+        listed = self._lists_lesions and self.wanted().kind == "labels"
+        return self.settings.lesions if listed else ()
 
     @property
     def stages(self) -> int:
@@ -111,7 +123,11 @@ class Converter:
     def _decoder(self, answer: Answer, prepared: PreparedSource) -> Decoder:
         if answer.kind == "labels":
             return LabelsDecoder(
-                self.preprocessing, self.preprocessing.classes, self.settings.keep_largest
+                self.preprocessing,
+                self.preprocessing.classes,
+                keep_largest=self.settings.keep_largest,
+                minimum_ml=self.settings.minimum_ml,
+                lesions=self.lesions,
             )
         (codec,) = prepared.target_codecs.values()
         return ImageDecoder(self.preprocessing, codec)
@@ -155,13 +171,13 @@ class Converter:
         judged = self._judged(encoded, prepared)  # before decoding, which fills what is outside
         odd = self._odd_source(prepared)
         with _timed(seconds, "restore"):
-            data, decoded = decoder.decode(encoded.numpy(), keep, prepared)
+            decoded = decoder.decode(encoded.numpy(), keep, prepared)
         body_fraction = float(prepared.body_native.mean())
         facts = {
             "answer": self.answer,
             "kind": wanted.kind,
             "unit": decoder.unit,
-            **decoded,
+            **decoded.facts,
             "window": list(tiling.window),
             "windows": len(tiling) - skipped,
             "windows_skipped": skipped,
@@ -185,7 +201,8 @@ class Converter:
                 )
             ),
         }
-        return Converted(Volume(data, prepared.native, decoder.unit), facts)
+        volume = Volume(decoded.data, prepared.native, decoder.unit)
+        return Converted(volume, facts, decoded.lesions)
 
     def _judged(self, encoded: Tensor, prepared: PreparedSource) -> Verdict | None:
         """Return what the monitor says of an encoded answer (1, X, Y, Z)."""

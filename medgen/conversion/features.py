@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn.functional import adaptive_avg_pool3d
 
-from medgen.config import PercentileScale, Scale
+from medgen.config import OwnScale, Scale
 from medgen.conversion.blending import axis_weights, pad, window_weight
 from medgen.conversion.tiling import Axis, Tiling, plan_tiling
 from medgen.data import PreparedSource
@@ -22,6 +22,7 @@ from medgen.data.intensity import ARBITRARY, unit_of
 from medgen.methods.segmenter import Segmenter
 from medgen.problems import ConfigurationError, Problem, Refusal
 from medgen.runs import Model
+from medgen.runs.features import network_problems
 from medgen.volumes import Volume
 
 BODY_SHARE = 0.25
@@ -133,8 +134,9 @@ def volume_extractor(
         unit: what the caller scores in; None where it takes the run's.
 
     Raises:
-        ConfigurationError: all at once, E_FEATURES_METHOD (not a segmenter), E_FEATURES_COLUMNS (it
-            reads another column, or more than one), E_FEATURES_SCALE (it reads another unit).
+        ConfigurationError: all at once, E_FEATURES_METHOD (not a segmenter), E_FEATURES_NETWORK
+            (its features lie on a smaller grid than the image), E_FEATURES_COLUMNS (it reads
+            another column, or more than one), E_FEATURES_SCALE (it reads another unit).
     """
     problems = list(_problems(model, column, unit))
     if problems:
@@ -148,6 +150,8 @@ def _problems(model: Model, column: str | None, unit: str | None) -> Iterator[Pr
         message = f"the run's method is {model.config.method!r}, which names no classes"
         advice = "give --features the run of a segmenter"
         yield Problem("E_FEATURES_METHOD", message, advice)
+    else:
+        yield from network_problems(model.config)
     read = model.preprocessing.inputs
     if len(read) != 1:
         message = f"the run reads {len(read)} columns, [{', '.join(read)}], and a volume is one"
@@ -163,7 +167,7 @@ def _problems(model: Model, column: str | None, unit: str | None) -> Iterator[Pr
 
 def _scale_problems(column: str, scale: Scale, unit: str | None) -> Iterator[Problem]:
     """Find a scale that volumes of a unit cannot be put into."""
-    relative = isinstance(scale, PercentileScale) and scale.unit is None
+    relative = isinstance(scale, OwnScale) and scale.unit is None
     have = unit_of(scale)
     known = [each.strip().casefold() for each in (unit or have).split(" or ")]
     if not relative and have.casefold() not in known:

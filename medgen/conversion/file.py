@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,9 +11,11 @@ from typing import Any, Literal
 from medgen.conversion.converter import Converted, Converter, Progress
 from medgen.conversion.decoding import UNIT_OF_LABELS
 from medgen.conversion.derived import write_dicom
+from medgen.conversion.lesion_file import DIGEST, lesion_table_beside, own_table
+from medgen.conversion.lesion_table import table_of
 from medgen.conversion.provenance import NOTICE, Provenance, versions
 from medgen.dicom import SeriesFacts
-from medgen.files import remove_whole, sha256_of_json, write_json
+from medgen.files import remove_whole, sha256_of_json, write_json, write_text
 from medgen.problems import MedgenError
 from medgen.volumes import Volume, digest_of, open_volume, volume_name, write_volume
 
@@ -57,7 +60,9 @@ def convert_files(
     nan_to: float | None = None,
     progress: Progress | None = None,
 ) -> Record:
-    """Convert a case's source files into `output` and `NAME.json` beside it.
+    """Convert a case's source files into `output`, with `NAME.json` beside it.
+
+    Where the run lists lesions, `NAME_lesions.tsv` is written too.
 
     Args:
         converter: the model at work.
@@ -103,18 +108,21 @@ def write_converted(
     *,
     template: SeriesFacts | None = None,
 ) -> Record:
-    """Write an answer in every form asked for, and its sidecar.
+    """Write an answer in every form asked for, its lesion table, if any, and its sidecar.
 
-    The old sidecar goes first and the new one comes last: whenever the process is killed, a
-    sidecar describes the volume beside it. A DICOM series is derived from `template`, or from the
-    first source.
+    The old sidecar goes before the new volume and the new one comes last: whenever the process is
+    killed, a sidecar describes the volume and the table beside it. A DICOM series is derived from
+    `template`, or from the first source.
 
     Raises:
         Refusal: the answer cannot be written; then no form of it is there.
     """
     facts = dict(converted.facts)
     sidecar = sidecar_of(outputs.main)
+    remove(own_table(outputs.main, sidecar))
     sidecar.unlink(missing_ok=True)
+    table = None if converted.lesions is None else lesion_table_beside(outputs.main)
+    remove(table)
     digests = {column: volume.digest for column, volume in volumes.items()}
     clipped = int(facts.pop("clipped_voxels"))
     warnings = tuple(facts.pop("warnings"))
@@ -145,6 +153,9 @@ def write_converted(
         clipped += written.clipped_voxels
     elif outputs.series is not None:
         clipped += series.clipped_voxels
+    listed = "" if converted.lesions is None else table_of(converted.lesions)
+    if table is not None:
+        noted[DIGEST] = hashlib.sha256(listed.encode()).hexdigest()
     content = {
         "notice": NOTICE,
         "versions": versions(),
@@ -161,9 +172,11 @@ def write_converted(
         **facts,
     }
     try:
+        if table is not None:
+            write_text(table, listed)
         write_json(sidecar, content)
     except Exception:  # an answer that a next call could not tell from a foreign file
-        for output in (outputs.file, outputs.series):
+        for output in (outputs.file, outputs.series, table):
             remove(output)
         raise
     return Record(digest_of_inputs(digests), main, clipped, warnings, dicom)
@@ -175,7 +188,7 @@ def _doses(provenance: Provenance) -> dict[str, Any]:
 
 
 def remove(output: Path | None) -> None:
-    """Remove an answer that is there, a file or the folder of a DICOM series."""
+    """Remove what is there of an answer: a file, or the folder of a DICOM series."""
     if output is not None:
         remove_whole(output)
 

@@ -1,7 +1,7 @@
 """Data: the case table, preprocessing, intensity, masks, the cache and the batches."""
 
 from medgen.data.batches import Batches, Group
-from medgen.data.cache import KEYS, Cache, open_cells
+from medgen.data.cache import Cache, open_cells
 from medgen.data.classes import Classes
 from medgen.data.cohort import fit_decoding, fit_statistics, prepare_cohort
 from medgen.data.domain import Domain
@@ -11,7 +11,7 @@ from medgen.data.intensity import Codec, fit_cohort, measure
 from medgen.data.masks import body_mask, outline, with_rim
 from medgen.data.prefetch import prefetch
 from medgen.data.prepared import PreparedCase, PreparedSource
-from medgen.data.preprocessing import Preprocessing
+from medgen.data.preprocessing import KEYS, Preprocessing
 from medgen.data.rows import Row, Table
 from medgen.data.spelling import same_spelling
 from medgen.data.splits import assign_splits

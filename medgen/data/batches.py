@@ -21,8 +21,11 @@ Array = NDArray[Any]
 REGIONS = frozenset({"label", "mask", "source_body", "target_body"})
 """Keys that hold classes, not intensities."""
 
-ARRAYS = {"source_body": "body", "target_body": "body"}
+ARRAYS = {"source_body": "body", "target_body": "body", "source_at_large": "source"}
 """Keys that have another name than the array they are cut from: two groups bring two bodies."""
+
+IMAGES = ("source", "source_at_large", "target")
+"""Keys whose intensity may be augmented, in the order of the draws."""
 
 
 @dataclass(frozen=True)
@@ -107,8 +110,8 @@ class Batches:
                 case.arrays[ARRAYS.get(key, key)], REGION if key in REGIONS else IMAGE
             )
             patch[key] = np.flip(values, reversed_axes)
-        if self._augment is not None and "source" in patch:
-            patch["source"] = self._jitter(rng, case, patch["source"])
+        for key in (key for key in IMAGES if key in patch):
+            patch[key] = self._jitter(rng, case.jitters(ARRAYS.get(key, key)), patch[key])
         return patch
 
     def _centre(
@@ -120,13 +123,13 @@ class Batches:
             return draw_centre(rng, drawn, shape, inside_mask=1.0)
         return draw_centre(rng, case.indices, shape, inside_mask=self._inside_mask)
 
-    def _jitter(self, rng: np.random.Generator, case: CachedCase, source: Array) -> Array:
+    def _jitter(self, rng: np.random.Generator, allowed: Sequence[bool], image: Array) -> Array:
         relative = self._augment.intensity if self._augment else 0.0
-        if relative == 0.0 or not any(case.jitter):
-            return source
+        if relative == 0.0 or not any(allowed):
+            return image
         channels = [
-            jitter_intensity(rng, channel, relative) if allowed else channel
-            for channel, allowed in zip(source, case.jitter, strict=True)
+            jitter_intensity(rng, channel, relative) if may else channel
+            for channel, may in zip(image, allowed, strict=True)
         ]
         return np.stack(channels)
 

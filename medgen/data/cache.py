@@ -16,17 +16,14 @@ from pathlib import Path
 
 from medgen.data.entries import CachedCase, read_entry, write_entry
 from medgen.data.prepared import PreparedCase
-from medgen.data.preprocessing import Preprocessing
+from medgen.data.preprocessing import KEYS, Preprocessing
 from medgen.data.rows import Row
 from medgen.files import TEMPORARY_PREFIX, sha256_of_json
 from medgen.problems import ConfigurationError, MedgenError, Problem, Refusal
 from medgen.volumes import Volume, digest_of
 
-CACHE_VERSION = 6
+CACHE_VERSION = 7
 """Raised whenever the same files and settings would give other arrays."""
-
-KEYS = frozenset({"source", "target", "label"})
-"""The batch keys that a case can be prepared for; `mask` and `body` always come along."""
 
 ABANDONED_SECONDS = 86400.0
 
@@ -57,14 +54,14 @@ class Cache:
             ConfigurationError: E_CACHE where the cache folder cannot be written.
         """
         columns = [column for column in preprocessing.columns(keys) if column in row.cells]
-        folder = self.folder / self._key(row, columns, preprocessing)
-        jitter = preprocessing.jitter
+        folder = self.folder / self._key(row, columns, preprocessing, keys & KEYS)
+        jitter = preprocessing.jitter, preprocessing.target_jitter
         try:
-            cached = read_entry(folder, row.case, jitter)
+            cached = read_entry(folder, row.case, *jitter)
             if cached is None:
                 volumes = open_cells(row, columns, open_cell)
-                self._store(folder, preprocessing.prepare_case(volumes))
-                cached = read_entry(folder, row.case, jitter)
+                self._store(folder, preprocessing.prepare_case(volumes, keys=keys))
+                cached = read_entry(folder, row.case, *jitter)
         except OSError as error:
             message = f"the cache cannot be used: {error.strerror or type(error).__name__}"
             raise ConfigurationError(
@@ -76,15 +73,22 @@ class Cache:
             raise RuntimeError("a cache entry is damaged right after it was written")
         return cached
 
-    def _key(self, row: Row, columns: list[str], preprocessing: Preprocessing) -> str:
+    def _key(
+        self, row: Row, columns: list[str], preprocessing: Preprocessing, keys: frozenset[str]
+    ) -> str:
         """Return the name of an entry: a hash of contents and settings, never of names or paths."""
         try:
             files = {column: digest_of(row.cells[column]) for column in columns}
         except OSError as error:
             message = f"a file cannot be read: {error.strerror or type(error).__name__}"
             raise Refusal(Problem("E_UNREADABLE", message, "check it", row.case)) from None
-        settings = preprocessing.as_json()
-        return sha256_of_json({"version": CACHE_VERSION, "files": files, "settings": settings})[:40]
+        found = {
+            "version": CACHE_VERSION,
+            "files": files,
+            "settings": preprocessing.as_json(),
+            "keys": sorted(keys),
+        }
+        return sha256_of_json(found)[:40]
 
     def _store(self, folder: Path, prepared: PreparedCase) -> None:
         """Write an entry under a temporary name, then rename it."""

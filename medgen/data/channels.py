@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from medgen.config import PercentileScale, Scale, SharedScale
+from medgen.config import OwnScale, PercentileScale, Scale, SharedScale
 from medgen.data.classes import Classes
 from medgen.data.frame import Frame
 from medgen.data.intensity import ARBITRARY, Codec, fitted_codec, measure, unit_of
@@ -68,14 +68,13 @@ class Scales:
             Refusal: E_SCALE_SHARED; E_SCALE_UNFITTED where the run measured no such column.
         """
         scale = self.intensity[column]
-        if isinstance(scale, PercentileScale):
-            # Before the source's own: where both roles read one column, the answer is the other's.
-            if column in self.decoded:
-                return fitted_codec(scale, self.decoded[column])
-            if column not in known:
-                message = "the run holds no percentiles to decode an answer of this column by"
-                advice = "train again, or give the column scale: cohort"
-                raise Refusal(Problem("E_SCALE_UNFITTED", message, advice, column=column))
+        # Before the source's own: where both roles read one column, the answer is the other's.
+        if isinstance(scale, PercentileScale) and column in self.decoded:
+            return fitted_codec(scale, self.decoded[column])
+        if isinstance(scale, OwnScale) and column not in known:
+            message = "the run measured nothing to decode an answer of this column by"
+            advice = "train again, or give the column scale: cohort"
+            raise Refusal(Problem("E_SCALE_UNFITTED", message, advice, column=column))
         nothing = np.zeros((1, 1, 1), dtype=np.float32)
         return self.codec(column, nothing, np.zeros((1, 1, 1), dtype=np.bool_), known)
 

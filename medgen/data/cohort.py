@@ -11,11 +11,11 @@ from typing import TypeVar
 import numpy as np
 
 from medgen.config import CohortScale, PercentileScale
-from medgen.data.cache import KEYS, Cache, Opener
+from medgen.data.cache import Cache, Opener
 from medgen.data.channels import placed
 from medgen.data.entries import CachedCase
 from medgen.data.intensity import fit_cohort, percentiles
-from medgen.data.preprocessing import Preprocessing
+from medgen.data.preprocessing import KEYS, Preprocessing
 from medgen.data.rows import Row
 from medgen.problems import Problem, Refusal
 from medgen.volumes import open_volume, resample, where_measured
@@ -73,13 +73,14 @@ def fit_decoding(
     """Return low and high of the percentile-scaled ones of `columns`: medians over the rows.
 
     Answers are decoded by them where no case has a volume of the column to measure. `rows` are the
-    training cases of the domain that the answers should look like, and of no other.
+    training cases of the domain that the answers should look like, and of no other. Columns
+    without a scale, such as a label's, are passed over.
 
     Raises:
         Refusal: with the problems of every case that cannot be measured; E_COHORT_EMPTY.
     """
     intensity = preprocessing.intensity
-    scales = {c: s for c in sorted(columns) if isinstance(s := intensity[c], PercentileScale)}
+    scales = {c: s for c in sorted(columns) if isinstance(s := intensity.get(c), PercentileScale)}
     return _fit(preprocessing, rows, scales, open_cell, on_progress)
 
 

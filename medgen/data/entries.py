@@ -68,6 +68,12 @@ class CachedCase:
     overlaps: Mapping[str, float] | None = None
     class_counts: tuple[int, ...] = ()
     """Voxels of each class from 1 on, in the order of `labelled`."""
+    target_jitter: tuple[bool, ...] = ()
+    """The same as `jitter` of each target channel; empty: of none."""
+
+    def jitters(self, array: str) -> tuple[bool, ...]:
+        """Return for each channel of an array whether its intensity may be augmented."""
+        return {"source": self.jitter, "target": self.target_jitter}.get(array, ())
 
     @property
     def present(self) -> tuple[int, ...]:
@@ -112,7 +118,9 @@ def _describe(prepared: PreparedCase, folder: Path, class_counts: list[int]) -> 
     }
 
 
-def read_entry(folder: Path, case: str, jitter: tuple[bool, ...]) -> CachedCase | None:
+def read_entry(
+    folder: Path, case: str, jitter: tuple[bool, ...], target_jitter: tuple[bool, ...] = ()
+) -> CachedCase | None:
     """Return an entry, or None where it is absent, incomplete or damaged."""
     try:
         meta = json.loads((folder / META).read_text(encoding="utf-8"))
@@ -126,6 +134,7 @@ def read_entry(folder: Path, case: str, jitter: tuple[bool, ...]) -> CachedCase 
             codecs=codecs,
             grid=Grid.from_json(meta["grid"]),
             jitter=jitter,
+            target_jitter=target_jitter,
             warnings=tuple(meta["warnings"]),
             overlaps=meta["overlaps"],
             class_counts=tuple(int(count) for count in meta["class_counts"]),

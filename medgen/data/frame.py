@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from medgen.config import PreprocessingConfig
-from medgen.data.masks import Mask, bounding_box, outline
+from medgen.data.masks import RIM_MM, Mask, bounding_box, outline, with_rim, within
 from medgen.volumes import Grid, Volume, resample, working_grid
 
 
@@ -56,3 +56,20 @@ def crop_box(mask: Mask, grid: Grid, settings: PreprocessingConfig) -> tuple[sli
 def crop_grid(grid: Grid, box: tuple[slice, ...]) -> Grid:
     """Return the grid of a box of voxels."""
     return grid.crop([part.start for part in box], [part.stop - part.start for part in box])
+
+
+def rim_along(frame: Frame, mask: Mask) -> Mask:
+    """Return the rim of the source's body where it runs along the mask.
+
+    Conversion shows the answer as far as the rim, and background beyond. Left out of training, the
+    rim would hold whatever an untrained network makes of air.
+    """
+    spacing = frame.grid.spacing_mm
+    near = within(mask, spacing_mm=spacing, radius_mm=2 * RIM_MM)
+    return with_rim(frame.body, spacing_mm=spacing) & ~frame.body & near
+
+
+def body_on(native: Grid, frame: Frame) -> Mask:
+    """Return the body on another grid, that of the reference column's file."""
+    body = frame.body.astype(np.float32)
+    return np.asarray(resample(body, frame.grid, native, outside=0.0, antialias=False) >= 0.5)

@@ -9,7 +9,15 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from medgen.config import CohortScale, PercentileScale, Scale, SharedScale, WindowScale
+from medgen.config import (
+    CohortScale,
+    OwnScale,
+    PercentileScale,
+    Scale,
+    SharedScale,
+    WindowScale,
+    ZScoreScale,
+)
 from medgen.problems import Problem, Refusal
 
 Values = TypeVar("Values")
@@ -17,6 +25,9 @@ Values = TypeVar("Values")
 
 ARBITRARY = "arbitrary"
 """The unit of a scale that no physics fixes."""
+
+LOWEST_PERCENTILE = 0.5
+"""Where a volume's values begin: the percentile inside the body that tells what its air is."""
 
 
 @dataclass(frozen=True)
@@ -71,7 +82,7 @@ class Codec:
 
 def unit_of(scale: Scale) -> str:
     """Return the unit that a scale promises."""
-    if isinstance(scale, WindowScale | PercentileScale):
+    if isinstance(scale, WindowScale | OwnScale):
         return scale.unit or ARBITRARY
     return ARBITRARY
 
@@ -90,6 +101,25 @@ def percentiles(
         advice = "check that the volume is not blank, or widen the percentiles"
         raise Refusal(Problem("E_FLAT_INTENSITY", message, advice))
     return float(low), float(high)
+
+
+def spread(
+    scale: ZScoreScale, values: NDArray[Any], body: NDArray[np.bool_]
+) -> tuple[float, float]:
+    """Return the mean less, and plus, so many standard deviations of the values inside the body.
+
+    Raises:
+        Refusal: E_FLAT_INTENSITY where the values are all equal, so that nothing can be told apart.
+    """
+    inside = np.asarray(values[body], dtype=np.float64)
+    # Rounding lets the deviation of equal values differ from 0, but never their two extremes.
+    flat = not inside.size or inside.min() == inside.max()
+    mean, reach = (0.0, 0.0) if flat else (inside.mean(), scale.deviations * inside.std())
+    low, high = float(mean - reach), float(mean + reach)
+    if not high > low:
+        message = "the standard deviation of the values inside the body is 0"
+        raise Refusal(Problem("E_FLAT_INTENSITY", message, "check that the volume is not blank"))
+    return low, high
 
 
 def fit_cohort(
@@ -112,14 +142,14 @@ def measure(
     cohort: tuple[float, float] | None = None,
     shared: Codec | None = None,
 ) -> Codec:
-    """Return the codec of one volume (X, Y, Z) in physical units, by one of four scales.
+    """Return the codec of one volume (X, Y, Z) in physical units, by one of five scales.
 
-    `window` is fixed and clips. `percentile` is measured inside the body, in the unit that it
-    names or else the volume's own `unit`; `cohort` was fitted on the training cases; `shared` is
-    another column's codec. These three go on beyond their ends.
+    `window` is fixed and clips. `percentile` and `z_score` are measured inside the body, in the
+    unit that they name or else the volume's own `unit`; `cohort` was fitted on the training cases;
+    `shared` is another column's codec. These four go on beyond their ends.
 
     Raises:
-        Refusal: E_FLAT_INTENSITY where the percentiles inside the body are equal.
+        Refusal: E_FLAT_INTENSITY where the values inside the body cannot be told apart.
     """
     if isinstance(scale, WindowScale):
         background = scale.low if scale.background is None else scale.background
@@ -132,6 +162,10 @@ def measure(
         if cohort is None:
             raise ValueError("the cohort scale was not fitted")
         return fitted_codec(scale, cohort)
+    if isinstance(scale, ZScoreScale):
+        low, high = spread(scale, values, body)
+        lowest = float(np.percentile(values[body], LOWEST_PERCENTILE))
+        return Codec(low, high, False, scale.unit or unit, _air(lowest))
     low, high = percentiles(scale, values, body)
     return Codec(low, high, False, scale.unit or unit, _air(low))
 
@@ -146,7 +180,7 @@ def fitted_codec(scale: CohortScale | PercentileScale, ends: tuple[float, float]
 
 
 def _air(low: float) -> float:
-    """Return what air holds in a scale that was measured in the body: nothing, as in MR and PET.
+    """Return what air holds, by a low percentile of the body: nothing, as in MR and PET.
 
     The body's own low percentile is far from it in PET. Where even that is negative, as in images
     that somebody has normalised, it is the best guess there is.

@@ -13,7 +13,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from medgen.config import PercentileScale, PreprocessingConfig, Roles, Scale, SharedScale
+from medgen.config import OwnScale, PreprocessingConfig, Roles, Scale, SharedScale
 from medgen.data.channels import (
     Channels,
     Scales,
@@ -25,16 +25,20 @@ from medgen.data.channels import (
 )
 from medgen.data.classes import Classes
 from medgen.data.fed import Fed, append_fed
-from medgen.data.frame import Frame, frame_of
+from medgen.data.frame import Frame, body_on, frame_of, rim_along
 from medgen.data.intensity import Codec, unit_of
-from medgen.data.masks import RIM_MM, Mask, with_rim, within
+from medgen.data.jitter import jitters
+from medgen.data.masks import Mask, with_rim
 from medgen.data.modality import check_modality
 from medgen.data.pairing import check_frames_of_reference
 from medgen.data.prepared import PreparedCase, PreparedSource
 from medgen.problems import Problem, Refusal
-from medgen.volumes import Grid, Volume, field_of_view, in_unit, resample
+from medgen.volumes import Volume, field_of_view, in_unit, resample
 
 Array = NDArray[Any]
+
+KEYS = frozenset({"source", "target", "label"})
+"""The batch keys that a case can be prepared for; `mask` and `body` always come along."""
 
 
 @dataclass(frozen=True)
@@ -53,6 +57,8 @@ class Preprocessing:
     fed: Fed | None = None
     decoded: Mapping[str, tuple[float, float]] = field(default_factory=dict)
     """The same of each percentile-scaled target that no case of the source's has."""
+    decodes_target: bool = True
+    """Answers are images in the target's scale; False: labels, and the target is only looked at."""
 
     @property
     def source_columns(self) -> tuple[str, ...]:
@@ -88,20 +94,17 @@ class Preprocessing:
     @property
     def jitter(self) -> tuple[bool, ...]:
         """Return for each source channel whether its intensity may be augmented."""
-        own = tuple(self.jitters(column) for column in self.source_columns)
+        own = tuple(jitters(self, column) for column in self.source_columns)
         if self.fed is None:
             return own
         return (False,) if self.fed.replaces else (*own, False)
 
-    def jitters(self, column: str) -> bool:
-        """Tell whether a source column's intensity may be augmented.
-
-        Only percentile scales carry no physical meaning, and not where a target shares them.
-        """
-        shared = {s.column for s in self.intensity.values() if isinstance(s, SharedScale)}
-        scale = self.intensity[column]
-        also_target = column in self.target_columns
-        return isinstance(scale, PercentileScale) and column not in shared and not also_target
+    @property
+    def target_jitter(self) -> tuple[bool, ...]:
+        """Return the same for each target channel: of none where answers are held against it."""
+        if self.decodes_target:
+            return ()
+        return tuple(jitters(self, column) for column in self.target_columns)
 
     def as_json(self) -> dict[str, Any]:
         """Return everything that decides the prepared arrays, as a JSON object."""
@@ -157,7 +160,7 @@ class Preprocessing:
         if isinstance(scale, SharedScale):
             column = scale.column
             scale = self.intensity[column]
-            unnamed = isinstance(scale, PercentileScale) and scale.unit is None
+            unnamed = isinstance(scale, OwnScale) and scale.unit is None
             if unnamed and column in volumes:
                 return volumes[column].unit
         return unit_of(scale)
@@ -172,24 +175,22 @@ class Preprocessing:
         check_frames_of_reference(volumes)
         frame = self.frame(volumes)
         channels = self._encode_source(frame, volumes)
-        scales = Scales(self.intensity, self.cohort, self.decoded)
         return PreparedSource(
             source=channels.encoded,
             body=frame.body,
             grid=frame.grid,
             native=frame.native,
-            body_native=_body_on(frame.native, frame),
+            body_native=body_on(frame.native, frame),
             source_codecs=channels.codecs,
-            target_codecs={
-                column: scales.codec_at_conversion(column, channels.codecs)
-                for column in self.target_columns
-            },
+            target_codecs=self._answer_codecs(channels),
             warnings=(*notes_of(volumes), *channels.warnings),
             overlaps=channels.overlaps,
         )
 
-    def prepare_case(self, volumes: Mapping[str, Volume]) -> PreparedCase:
-        """Prepare a training case: every role of which the case has columns, and the mask.
+    def prepare_case(
+        self, volumes: Mapping[str, Volume], *, keys: frozenset[str] = KEYS
+    ) -> PreparedCase:
+        """Prepare a training case: every role in `keys` of which it has columns, and the mask.
 
         A case without source columns is laid out by its first target column. Voxels that a
         target or label did not see, or where its scanner padded, leave the mask.
@@ -207,7 +208,7 @@ class Preprocessing:
         warnings: dict[str, None] = dict.fromkeys(notes_of(volumes))
         overlaps: dict[str, float] = {}
         for key, columns in (("source", self.source_columns), ("target", self.target_columns)):
-            if any(column in volumes for column in columns):
+            if key in keys and any(column in volumes for column in columns):
                 channels = (
                     self._encode_source(frame, volumes)
                     if key == "source"
@@ -218,7 +219,7 @@ class Preprocessing:
                 warnings.update(dict.fromkeys(channels.warnings))
                 overlaps.update(channels.overlaps)
                 seen = seen & channels.seen if key == "target" else seen
-        if self.label_column in volumes:
+        if "label" in keys and self.label_column in volumes:
             assert self.label_column is not None
             arrays["label"], labelled, doubts = label_channel(
                 frame,
@@ -232,7 +233,7 @@ class Preprocessing:
         mask = mask & seen
         trained = mask
         if "source" in arrays and ("target" in arrays or "label" in arrays):
-            rim = _rim(frame, mask) & seen & ~mask
+            rim = rim_along(frame, mask) & seen & ~mask
             if "target" in arrays:
                 self._show_background(arrays["target"], codecs, rim)
             trained = mask | rim
@@ -259,6 +260,18 @@ class Preprocessing:
             low, high = float(values.min()), float(values.max())
             restored[inside] = np.clip(restored[inside], low, high)
         return restored
+
+    def _answer_codecs(self, channels: Channels) -> dict[str, Codec]:
+        """Return what decodes an answer in each target column; nothing decodes where labels do.
+
+        Raises:
+            Refusal: E_SCALE_SHARED, E_SCALE_UNFITTED.
+        """
+        if not self.decodes_target:
+            return {}
+        scales = Scales(self.intensity, self.cohort, self.decoded)
+        known = channels.codecs
+        return {c: scales.codec_at_conversion(c, known) for c in self.target_columns}
 
     def _show_background(self, target: Array, codecs: Mapping[str, Codec], where: Mask) -> None:
         """Write the targets' background into an encoded target (C, X, Y, Z), in place."""
@@ -298,19 +311,3 @@ def notes_of(volumes: Mapping[str, Volume]) -> tuple[str, ...]:
     return tuple(
         f"column {column}: {note.message}" for column, v in volumes.items() for note in v.notes
     )
-
-
-def _rim(frame: Frame, mask: Mask) -> Mask:
-    """Return the rim of the source's body where it runs along the mask.
-
-    Conversion shows the answer as far as the rim, and background beyond. Left out of training, the
-    rim would hold whatever an untrained network makes of air.
-    """
-    spacing = frame.grid.spacing_mm
-    near = within(mask, spacing_mm=spacing, radius_mm=2 * RIM_MM)
-    return with_rim(frame.body, spacing_mm=spacing) & ~frame.body & near
-
-
-def _body_on(native: Grid, frame: Frame) -> Mask:
-    body = frame.body.astype(np.float32)
-    return np.asarray(resample(body, frame.grid, native, outside=0.0, antialias=False) >= 0.5)

@@ -226,7 +226,10 @@ def _fitting(held: _Rows) -> list[tuple[str, tuple[str, ...], Mapping[str, str]]
         # Any two contrasts fit a pair of MR; and who has pairs does better than to learn without.
         if name.endswith(_DEMO) or name == _PAIR_OF_MR or name.startswith(_UNPAIRED):
             continue
-        wanted = _wanted(load_plain(text)["roles"])
+        roles = load_plain(text)["roles"]
+        if {"target", "label"} <= roles.keys():  # which row is of which domain, no column says
+            continue
+        wanted = _wanted(roles)
         replaced: dict[str, str] = {}
         for column in wanted:
             if column not in held.columns:

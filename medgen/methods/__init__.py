@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 
 from medgen.method import Method
+from medgen.methods.adapted_segmenter import AdaptedSegmenter
 from medgen.methods.conditional_gan import ConditionalGAN
 from medgen.methods.context_aware_gan import ContextAwareGAN
 from medgen.methods.cycle_gan import CycleGAN
@@ -11,6 +12,7 @@ from medgen.methods.regression import Regression
 from medgen.methods.segmenter import Segmenter
 
 METHODS: Mapping[str, type[Method]] = {
+    "adapted_segmenter": AdaptedSegmenter,
     "conditional_gan": ConditionalGAN,
     "context_aware_gan": ContextAwareGAN,
     "cycle_gan": CycleGAN,
@@ -21,6 +23,7 @@ METHODS: Mapping[str, type[Method]] = {
 
 __all__ = [
     "METHODS",
+    "AdaptedSegmenter",
     "ConditionalGAN",
     "ContextAwareGAN",
     "CycleGAN",

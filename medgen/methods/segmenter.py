@@ -1,4 +1,4 @@
-"""Segmenter: a U-Net that names each voxel's class."""
+"""Segmenter: a network that names each voxel's class."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ from torch import Tensor, nn
 
 from medgen.losses import cross_entropy_loss, dice_loss, shrink_label
 from medgen.method import Answer, Batch, Clock, Losses, Method, Minimize, OptimizerSpec, Setting
-from medgen.networks import UNET, Decoder, Head, SegmenterOptions
+from medgen.methods.labelled import check_network, truth_of
+from medgen.networks import UNET, Decoder, DecoderBlock, Head, SegmenterOptions, Tapped
 from medgen.problems import ConfigurationError, Problem
 
 Weight = Annotated[float, Field(ge=0.0)]
@@ -22,7 +23,8 @@ class Segmenter(Method):
 
     The pair of losses, foreground-balanced patches and deep supervision as in Isensee et al.,
     nnU-Net, Nature Methods 2021; residual units as in Kerfoot et al., STACOM 2018
-    (`network: {residual_units: 0}` is a plain U-Net). Optimised by AdamW (Loshchilov and Hutter,
+    (`network: {residual_units: 0}` is a plain U-Net; `{name: deep_medic}` is that of Kamnitsas et
+    al., Medical Image Analysis 2017). Optimised by AdamW (Loshchilov and Hutter,
     ICLR 2019) instead of nnU-Net's SGD, which wants far more steps.
     """
 
@@ -39,19 +41,14 @@ class Segmenter(Method):
         mask_loss: bool = True,
     ) -> None:
         super().__init__()
-        if network.long_residual:
-            raise ConfigurationError(
-                Problem(
-                    "E_LONG_RESIDUAL",
-                    "long_residual adds the source to the answer, but a segmenter answers with "
-                    "classes",
-                    "leave network.long_residual out",
-                )
-            )
+        check_network(network)
+        _check_supervision(network, deep_supervision)
         self.lambda_cross_entropy = lambda_cross_entropy
         self.lambda_dice = lambda_dice
         self.mask_loss = mask_loss
+        self.margin = network.margin
         self.divisor = network.divisor
+        self.phase = network.phase
         self.minimum_patch = network.minimum_patch
         classes = max(2, setting.classes)
         self.segmenter = _Supervised(
@@ -60,7 +57,7 @@ class Segmenter(Method):
                 target_channels=classes,
                 activation="linear",
             ),
-            network.decoder_channels[1:] if deep_supervision else (),
+            _coarser(network) if deep_supervision else (),
             classes,
         )
 
@@ -88,8 +85,7 @@ class Segmenter(Method):
 
     def train_step(self, batch: Batch, minimize: Minimize, clock: Clock) -> Losses:
         """Lower both losses, at every supervised level of the decoder."""
-        label = batch["label"]
-        mask = batch["mask"] if self.mask_loss else None
+        label, mask = truth_of(batch, self.margin, masked=self.mask_loss)
         levels = self.segmenter.logits(batch["source"])
         cross_entropy = _over_levels(cross_entropy_loss, levels, label, mask)
         dice = _over_levels(dice_loss, levels, label, mask)
@@ -109,13 +105,15 @@ class Segmenter(Method):
         What a feature loss or a distance between distributions compares images by; the caller
         freezes the method and chooses eval().
         """
-        return self.segmenter.network.decode(source)
+        network = self.segmenter.network
+        assert isinstance(network, Decoder)  # whoever lends features has refused other networks
+        return network.decode(source)
 
 
 class _Supervised(nn.Module):
     """A network with a head of its own at coarser levels of the decoder, for training only."""
 
-    def __init__(self, network: Decoder, coarser: Sequence[int], classes: int) -> None:
+    def __init__(self, network: Tapped, coarser: Sequence[int], classes: int) -> None:
         super().__init__()
         self.network = network
         self.heads = nn.ModuleList(Head(features, classes, "linear") for features in coarser)
@@ -124,9 +122,27 @@ class _Supervised(nn.Module):
         """Return the logits (B, K, ...) at full resolution, then those of the coarser heads."""
         if not self.heads:
             return [self.network(source)]
+        assert isinstance(self.network, Decoder)  # others are refused deep supervision
         finest, *coarser = self.network.decode(source)
         answers = [head(features) for head, features in zip(self.heads, coarser, strict=True)]
         return [self.network.head(finest), *answers]
+
+
+def _coarser(network: SegmenterOptions) -> tuple[int, ...]:
+    """Return the features of the decoder's levels but the finest."""
+    return network.decoder_channels[1:] if isinstance(network, DecoderBlock) else ()
+
+
+def _check_supervision(network: SegmenterOptions, deep_supervision: bool) -> None:
+    """Refuse losses at coarser levels of a network that has none.
+
+    Raises:
+        ConfigurationError: E_DEEP_SUPERVISION.
+    """
+    if deep_supervision and not isinstance(network, DecoderBlock):
+        message = f"deep_supervision is of a decoder's levels, which {network.name} does not have"
+        advice = "leave deep_supervision out, or choose network: {name: unet}"
+        raise ConfigurationError(Problem("E_DEEP_SUPERVISION", message, advice))
 
 
 def _over_levels(

@@ -3,6 +3,7 @@
 from medgen.metrics.columns import Column, Direction, Measured, improvement
 from medgen.metrics.gradient import gradient_mae
 from medgen.metrics.labels import UNKNOWN, class_codes, class_slugs, values_of, whole_labels
+from medgen.metrics.lesion_sizes import BOUNDS_ML, SizeBin, detect_by_size, pooled
 from medgen.metrics.lesions import detect
 from medgen.metrics.masked import bias, mae, mse, nmse, nrmse, psnr, rmse
 from medgen.metrics.ms_ssim import ms_ssim
@@ -14,6 +15,7 @@ from medgen.metrics.ssim import ssim
 from medgen.metrics.surfaces import hausdorff
 
 __all__ = [
+    "BOUNDS_ML",
     "PEAK_ML",
     "PROFILES",
     "SUV_OR_BECQUEREL",
@@ -23,10 +25,12 @@ __all__ = [
     "Direction",
     "Measured",
     "Profile",
+    "SizeBin",
     "bias",
     "class_codes",
     "class_slugs",
     "detect",
+    "detect_by_size",
     "dice",
     "gradient_mae",
     "grid_energy",
@@ -37,6 +41,7 @@ __all__ = [
     "mse",
     "nmse",
     "nrmse",
+    "pooled",
     "profile_named",
     "psnr",
     "rmse",

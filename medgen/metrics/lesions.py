@@ -6,6 +6,7 @@ import math
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy import ndimage
 
 from medgen.metrics.masked import Array, Booleans
@@ -47,14 +48,15 @@ def detect(prediction: Array, reference: Array) -> Detection:
     when any of its voxels lies in the reference. No lesion is too small to count.
     """
     predicted, expected = np.asarray(prediction) > 0, np.asarray(reference) > 0
-    lesions, found = _touched(expected, predicted)
-    detections, true = _touched(predicted, expected)
-    return Detection(lesions, found, detections, true)
+    _, found = components(expected, predicted)
+    _, true = components(predicted, expected)
+    return Detection(len(found), int(found.sum()), len(true), int(true.sum()))
 
 
-def _touched(region: Booleans, other: Booleans) -> tuple[int, int]:
-    """Return how many components a region has, and how many of them the other region touches."""
-    components, count = ndimage.label(region, structure=_NEIGHBOURS)
-    hit = np.zeros(count + 1, dtype=np.bool_)
-    hit[components[region & other]] = True
-    return int(count), int(np.count_nonzero(hit))
+def components(region: Booleans, other: Booleans) -> tuple[NDArray[np.int64], Booleans]:
+    """Return the voxels of each component of a region, and whether the other region touches it."""
+    numbers, count = ndimage.label(region, structure=_NEIGHBOURS)
+    sizes = np.bincount(numbers[region], minlength=count + 1)
+    touched = np.zeros(count + 1, dtype=np.bool_)
+    touched[numbers[region & other]] = True
+    return sizes[1:], touched[1:]

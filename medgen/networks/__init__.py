@@ -15,14 +15,21 @@ from medgen.networks.context_discriminator import (
     ContextDiscriminatorOptions,
 )
 from medgen.networks.context_fcn import ContextFCN, ContextFCNOptions
+from medgen.networks.decoder import Decoder, DecoderBlock
+from medgen.networks.deep_medic import DeepMedic, DeepMedicOptions
 from medgen.networks.discriminator import Discriminator
-from medgen.networks.generator import Decoder, Generator, GeneratorBlock
+from medgen.networks.domain_discriminator import (
+    DomainDiscriminator,
+    DomainDiscriminatorOptions,
+)
+from medgen.networks.generator import Generator, GeneratorBlock
 from medgen.networks.head import Activation, Head
 from medgen.networks.patch_discriminator import PatchDiscriminator, PatchDiscriminatorOptions
 from medgen.networks.pix2pix_unet import Pix2PixUNet, Pix2PixUNetOptions
 from medgen.networks.residual_encoder_unet import ResidualEncoderUNet, ResidualEncoderUNetOptions
 from medgen.networks.resnet_generator import ResNetGenerator, ResNetGeneratorOptions
 from medgen.networks.sizes import check_size, trim
+from medgen.networks.tapping import SegmenterBlock, Tapped
 from medgen.networks.unet import UNet, UNetOptions
 
 UNET = UNetOptions()
@@ -31,10 +38,18 @@ UNET = UNetOptions()
 RESNET = ResNetGeneratorOptions()
 """The default generator of training without pairs."""
 
+DEEP_MEDIC = DeepMedicOptions()
+"""The default segmenter of training that adapts to another domain."""
+
+DOMAIN_DISCRIMINATOR = DomainDiscriminatorOptions()
+"""The discriminator of domains."""
+
 PATCH_DISCRIMINATOR = PatchDiscriminatorOptions()
 """The default discriminator."""
 
 __all__ = [
+    "DEEP_MEDIC",
+    "DOMAIN_DISCRIMINATOR",
     "PATCH_DISCRIMINATOR",
     "RESNET",
     "UNET",
@@ -44,8 +59,13 @@ __all__ = [
     "ContextFCN",
     "ContextFCNOptions",
     "Decoder",
+    "DecoderBlock",
+    "DeepMedic",
+    "DeepMedicOptions",
     "Discriminator",
     "DiscriminatorOptions",
+    "DomainDiscriminator",
+    "DomainDiscriminatorOptions",
     "Generator",
     "GeneratorBlock",
     "GeneratorOptions",
@@ -58,7 +78,9 @@ __all__ = [
     "ResNetGeneratorOptions",
     "ResidualEncoderUNet",
     "ResidualEncoderUNetOptions",
+    "SegmenterBlock",
     "SegmenterOptions",
+    "Tapped",
     "UNet",
     "UNetOptions",
     "check_size",

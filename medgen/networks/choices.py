@@ -10,6 +10,7 @@ from pydantic import BeforeValidator, Field
 
 from medgen.networks.context_discriminator import ContextDiscriminatorOptions
 from medgen.networks.context_fcn import ContextFCNOptions
+from medgen.networks.deep_medic import DeepMedicOptions
 from medgen.networks.patch_discriminator import PatchDiscriminatorOptions
 from medgen.networks.pix2pix_unet import Pix2PixUNetOptions
 from medgen.networks.residual_encoder_unet import ResidualEncoderUNetOptions
@@ -60,12 +61,12 @@ GeneratorOptions: TypeAlias = Annotated[
 """Networks that answer a source with an image."""
 
 SegmenterOptions: TypeAlias = Annotated[
-    UNetOptions | ResidualEncoderUNetOptions,
+    UNetOptions | ResidualEncoderUNetOptions | DeepMedicOptions,
     Field(discriminator="name"),
-    _known("unet", "residual_encoder_unet"),
+    _known("unet", "residual_encoder_unet", "deep_medic"),
     nameless_is("unet"),
 ]
-"""Networks whose decoder's features can be read."""
+"""Networks whose features can be read."""
 
 DiscriminatorOptions: TypeAlias = Annotated[
     PatchDiscriminatorOptions | ContextDiscriminatorOptions,

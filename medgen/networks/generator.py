@@ -9,7 +9,7 @@ from typing import Self
 from torch import Tensor, nn
 
 from medgen.config import Strict
-from medgen.networks.head import Activation, Head
+from medgen.networks.head import Activation
 from medgen.networks.sizes import check_size, trim
 from medgen.problems import ConfigurationError, Problem
 
@@ -96,7 +96,10 @@ class Generator(nn.Module, ABC):
             ConfigurationError: E_PATCH_SIZE, an axis is too short or no multiple of the divisor.
         """
         self.check(source)
-        computed = self.compute(source)
+        return self.completed(self.compute(source), source)
+
+    def completed(self, computed: Tensor, source: Tensor) -> Tensor:
+        """Return the answer to a source from what the network computed of it."""
         if not self.shortcut:
             return computed
         return computed + trim(source[:, : self.shortcut], self.margin)
@@ -114,33 +117,6 @@ class Generator(nn.Module, ABC):
         minimum = self.minimum_patch if self.training else self.minimum_window
         answered = [length - 2 * self.margin for length in source.shape[2:]]
         check_size(self.name, answered, minimum=minimum, divisor=self.divisor)
-
-
-class Decoder(Generator):
-    """A generator whose features can be read at every resolution of its decoder."""
-
-    head: Head
-    """Turns the finest features into the answer."""
-
-    def compute(self, source: Tensor) -> Tensor:
-        """Return the head's answer to the finest features."""
-        answer: Tensor = self.head(self.levels_of(source)[0])
-        return answer
-
-    def decode(self, source: Tensor) -> tuple[Tensor, ...]:
-        """Return the features of the decoder's levels, from full resolution down.
-
-        Their channels are the options' `decoder_channels`; the head has not been applied.
-
-        Raises:
-            ConfigurationError: E_PATCH_SIZE, an axis is too short or no multiple of the divisor.
-        """
-        self.check(source)
-        return self.levels_of(source)
-
-    @abstractmethod
-    def levels_of(self, source: Tensor) -> tuple[Tensor, ...]:
-        """Return the decoder's features for a source of a size it takes, finest first."""
 
 
 def _check_long_residual(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Literal
 
 import torch
@@ -11,7 +12,7 @@ from monai.networks.blocks.upsample import UpSample
 from pydantic import Field, model_validator
 from torch import Tensor, nn
 
-from medgen.networks.generator import Decoder, GeneratorBlock
+from medgen.networks.decoder import BOTTOM, ENCODER, Decoder, DecoderBlock
 from medgen.networks.head import Activation, Head
 from medgen.networks.small_maps import run_soundly
 
@@ -22,7 +23,7 @@ NEGATIVE_SLOPE = 0.01
 NORM = ("instance", {"affine": True})
 
 
-class ResidualEncoderUNetOptions(GeneratorBlock):
+class ResidualEncoderUNetOptions(DecoderBlock):
     """A 3D U-Net with many residual blocks on the way down and few convolutions on the way up.
 
     Its first stage is at full resolution, which makes it several times dearer than `unet`.
@@ -59,6 +60,13 @@ class ResidualEncoderUNetOptions(GeneratorBlock):
     def decoder_channels(self) -> tuple[int, ...]:
         """Return the features of the decoder's levels, from full resolution down."""
         return self.channels[:-1]
+
+    @property
+    def encoder_channels(self) -> Mapping[str, int]:
+        """Return the features of the encoder's stages, the coarsest last."""
+        *widths, bottom = self.channels
+        levels = {f"{ENCODER}{number}": width for number, width in enumerate(widths)}
+        return levels | {BOTTOM: bottom}
 
     def build(
         self, *, source_channels: int, target_channels: int, activation: Activation
@@ -112,19 +120,21 @@ class ResidualEncoderUNet(Decoder):
         )
         self.apply(_initialise)
         self.head = Head(channels[0], target_channels, activation)
+        self.encoder_names = tuple(options.encoder_channels)
 
-    def levels_of(self, source: Tensor) -> tuple[Tensor, ...]:
-        """Return the decoder's features, finest first."""
+    def walk(self, source: Tensor) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...]]:
+        """Return the encoder's features, the bottom's last, and the decoder's, finest first."""
         features = self.stem(source)
         skipped: list[Tensor] = []
         for number, stage in enumerate(self.stages):
             length = features.shape[2] // (2 if number else 1)
             features = run_soundly(stage, features, length=length, sound_from=3)
             skipped.append(features)
+        encoded = tuple(skipped)
         decoded = [skipped.pop()]
         for level in self.levels:
             decoded.append(level(decoded[-1], skipped.pop()))
-        return tuple(decoded[:0:-1])
+        return encoded, tuple(decoded[:0:-1])
 
 
 class _Level(nn.Module):

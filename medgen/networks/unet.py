@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Literal
 
 import torch
@@ -10,14 +11,14 @@ from monai.networks.nets.unet import UNet as ResidualUNet
 from pydantic import Field
 from torch import Tensor, nn
 
-from medgen.networks.generator import Decoder, GeneratorBlock
+from medgen.networks.decoder import BOTTOM, ENCODER, Decoder, DecoderBlock
 from medgen.networks.head import Activation, Head, Kernel
 
 Channels = Annotated[int, Field(ge=1)]
 Levels = Annotated[tuple[Channels, ...], Field(min_length=2, max_length=8)]
 
 
-class UNetOptions(GeneratorBlock):
+class UNetOptions(DecoderBlock):
     """A 3D U-Net with residual units and instance norm, as MONAI builds it.
 
     Each level but the last halves the grid, the first one too: full resolution is met only by the
@@ -61,6 +62,13 @@ class UNetOptions(GeneratorBlock):
         """Return the features of the decoder's levels, from full resolution down."""
         return (self.features, *self.channels[:-2])
 
+    @property
+    def encoder_channels(self) -> Mapping[str, int]:
+        """Return the features of the encoder's levels; the bottom is as coarse as the last."""
+        *widths, bottom = self.channels
+        levels = {f"{ENCODER}{number}": width for number, width in enumerate(widths, start=1)}
+        return levels | {BOTTOM: bottom}
+
     def build(self, *, source_channels: int, target_channels: int, activation: Activation) -> UNet:
         """Return a freshly initialised generator.
 
@@ -95,7 +103,7 @@ class UNet(Decoder):
             target_channels=target_channels,
             activation=activation,
         )
-        self.levels = len(options.decoder_channels)
+        self.encoder_names = tuple(options.encoder_channels)
         body = _ResizingBody if options.upsampling == "resize" else _Body
         self.body = body(
             spatial_dims=3,
@@ -113,22 +121,24 @@ class UNet(Decoder):
         answer: Tensor = self.head(self.body(source))
         return answer
 
-    def levels_of(self, source: Tensor) -> tuple[Tensor, ...]:
-        """Return the decoder's features, finest first."""
-        return tuple(reversed(_decoded(self.body.model, source)))[: self.levels]
+    def walk(self, source: Tensor) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...]]:
+        """Return the encoder's features, the bottom's last, and the decoder's, finest first."""
+        down, up = _walked(self.body.model, source)
+        return tuple(down), tuple(reversed(up))
 
 
-def _decoded(block: nn.Module, source: Tensor) -> list[Tensor]:
-    """Walk down MONAI's nested blocks and return what each gives on the way up, deepest first."""
+def _walked(block: nn.Module, source: Tensor) -> tuple[list[Tensor], list[Tensor]]:
+    """Walk MONAI's nested blocks and return what each gives on the way down, and up again."""
     if (
         isinstance(block, nn.Sequential)
         and len(block) == 3
         and isinstance(block[1], SkipConnection)
     ):
-        down = block[0](source)
-        deeper = _decoded(block[1].submodule, down)
-        return [*deeper, block[2](torch.cat([down, deeper[-1]], dim=1))]
-    return [block(source)]
+        here = block[0](source)
+        down, up = _walked(block[1].submodule, here)
+        below = up[-1] if up else down[-1]
+        return [here, *down], [*up, block[2](torch.cat([here, below], dim=1))]
+    return [block(source)], []
 
 
 class _Body(ResidualUNet):

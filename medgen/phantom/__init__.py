@@ -2,8 +2,9 @@
 
 And simulated doses: `thin` gives real full-dose PET the noise of fewer counts.
 
-`simulate` makes one case in memory; `write_cohort` makes many with their table; `noise_floors`
-tells what no prediction of a cohort's CT can beat.
+`simulate` makes one case in memory; `write_cohort` makes many with their table, and
+`write_two_scanners` those of two sites; `noise_floors` tells what no prediction of a cohort's CT
+can beat.
 """
 
 from medgen.phantom.case import Case, CaseSettings, simulate
@@ -15,6 +16,7 @@ from medgen.phantom.cohort import (
     write_cohort,
 )
 from medgen.phantom.thinning import Thinning, thin
+from medgen.phantom.two_scanners import write_two_scanners
 
 __all__ = [
     "Case",
@@ -27,4 +29,5 @@ __all__ = [
     "simulate",
     "thin",
     "write_cohort",
+    "write_two_scanners",
 ]

@@ -43,13 +43,13 @@ class Case:
     truth: Mapping[str, Any]
 
 
-def simulate(seed: int, index: int, settings: CaseSettings) -> Case:
+def simulate(seed: int, index: int, settings: CaseSettings, *, mr_only: bool = False) -> Case:
     """Return person `index` of the cohort `seed`; the same numbers whatever else is made.
 
     Columns: t1, t2, pd, flair (arbitrary), ct (HU), pet_low, pet_full (SUV), body (0 or 1), tissue
     (1 CSF, 2 grey, 3 white matter), regions (the same, and 4 hot spots of FDG uptake), and lesion
     (0 or 1) where lesions were asked for. All share one grid, except that oblique cases have their
-    CT on a grid of its own.
+    CT on a grid of its own. With `mr_only` CT and PET are left out, which are half of the work.
     """
     streams = Streams(seed, index)
     placement = draw_placement(streams, settings.size, settings.oblique, settings.aligned)
@@ -60,8 +60,9 @@ def simulate(seed: int, index: int, settings: CaseSettings) -> Case:
     volumes: dict[str, Volume] = {}
     truth = _truth(seed, index, settings, placement, head)
     truth["mr"] = _scan_mr(volumes, tissues, placement.mr, streams, settings)
-    truth["ct"] = _scan_ct(volumes, tissues, head, placement, streams)
-    truth["pet"] |= _scan_pet(volumes, tissues, placement.mr, streams, settings)
+    if not mr_only:
+        truth["ct"] = _scan_ct(volumes, tissues, head, placement, streams)
+        truth["pet"] |= _scan_pet(volumes, tissues, placement.mr, streams, settings)
     volumes["body"] = _mask(tissues.body, placement.mr)
     volumes["tissue"] = Volume(tissues.brain_labels(), placement.mr, unit="label")
     volumes["regions"] = Volume(tissues.region_labels(), placement.mr, unit="label")

@@ -205,9 +205,10 @@ def _batch(method: Method, config: Config) -> dict[str, Tensor]:
 
 
 def _channels(config: Config) -> dict[str, int]:
-    """Return the channels of the roles that are images; masks and bodies have one."""
+    """Return the channels of the keys that are images; masks and bodies have one."""
     setting = setting_of(config)
-    return {"source": setting.source_channels, "target": setting.target_channels}
+    source, target = setting.source_channels, setting.target_channels
+    return {"source": source, "source_at_large": source, "target": target}
 
 
 def _autocast(precision: Precision) -> torch.autocast:

@@ -11,7 +11,7 @@ from typing import Any
 from medgen.config import Config, parse_config, read_config
 from medgen.config.plain_yaml import load_plain
 from medgen.data import Table, assign_splits, read_table
-from medgen.data.groups import domains_of
+from medgen.data.groups import ROLE_OF, domains_of
 from medgen.planning.budget import Budget
 from medgen.planning.doubts import class_voxel_doubts, doubts, patch_doubts
 from medgen.planning.editing import Change, edited, given_by
@@ -144,7 +144,8 @@ def _domains(config: Config, table: Table) -> dict[str, frozenset[str]]:
     """Return the cases of each domain by its role, where training reads several groups."""
     method, _ = build(config)
     found = domains_of(table, config.roles, method.reads)
-    names = (min(keys & {"source", "target", "label"}) for keys in method.reads)
+    roles = ({ROLE_OF.get(key, key) for key in keys} for keys in method.reads)
+    names = (min(keys & {"source", "target", "label"}) for keys in roles)
     return dict(zip(names, found, strict=True)) if found else {}
 
 

@@ -225,7 +225,7 @@ def _of_patch(choice: Choice, survey: Survey, budget: Budget) -> str:
         text += f" ({VOXELS_A_STEP[budget.device_type]} voxels)"
     if choice.bound == "work":
         text += f" ({FLOPS_A_STEP[budget.device_type] / 1e9:.0f} GFLOP)"
-    text += f". Multiples of {sizes.divisor}." if has_depth(config) else "."
+    text += f". Multiples of {sizes.divisor}." if sizes.divisor > 1 else "."
     margin = choice.footprint.margin
     return f"{text} The network sees {margin} voxels more on each side." if margin else text
 

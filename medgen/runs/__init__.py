@@ -2,7 +2,7 @@
 
 from medgen.runs.assembly import assemble, build, completed, options_of, setting_of
 from medgen.runs.card import write_card
-from medgen.runs.description import MONITOR, describe
+from medgen.runs.description import DIAGNOSIS, MONITOR, describe
 from medgen.runs.device import (
     Precision,
     choose_device,
@@ -25,6 +25,7 @@ from medgen.runs.model import (
 )
 
 __all__ = [
+    "DIAGNOSIS",
     "MONITOR",
     "Model",
     "Precision",

@@ -9,7 +9,16 @@ from typing import Any, Literal, get_type_hints
 import numpy as np
 from pydantic import BaseModel, Field, create_model
 
-from medgen.config import Config, Scale, SharedScale, Strict, WindowScale, validate_block
+from medgen.config import (
+    Config,
+    OwnScale,
+    Scale,
+    SharedScale,
+    Strict,
+    WindowScale,
+    ZScoreScale,
+    validate_block,
+)
 from medgen.data import Classes, measure
 from medgen.method import Head, Method, OptimizerSpec, Setting
 from medgen.methods import METHODS
@@ -124,8 +133,8 @@ def _head(config: Config, columns: Sequence[str]) -> Head:
 def _background(scale: Scale) -> float:
     """Return what a column holds where nothing is, encoded.
 
-    Scales that are measured begin at a low percentile of the body, which is near to nothing in MR
-    and PET; where exactly depends on volumes.
+    Scales that are measured begin at a low percentile of the body, or three deviations below its
+    mean, which is near to nothing in MR and PET; where exactly depends on volumes.
     """
     if not isinstance(scale, WindowScale):
         return -1.0
@@ -223,10 +232,34 @@ def _check_roles(config: Config, method: Method) -> None:
         )
         for role in missing
     ]
+    problems += _undecodable(config, method)
     if not all(method.pairs(answer) for answer in method.answers.values()):
         problems += _unpaired_problems(config)
     if problems:
         raise ConfigurationError(problems)
+
+
+def _undecodable(config: Config, method: Method) -> Iterator[Problem]:
+    """Find the columns whose scale has nothing to be measured on where an image answer needs it.
+
+    A target that is only read, since the answers are labels, has a volume wherever it is read.
+    """
+    sources = config.roles.source.columns
+    found: dict[str, str] = {}
+    for answer in method.answers.values():
+        role = getattr(config.roles, answer.target) if answer.kind == "image" else None
+        for column in role.columns if role else ():
+            scale = config.intensity[column]
+            if isinstance(scale, OwnScale) and column not in sources:
+                measured = "z-scores" if isinstance(scale, ZScoreScale) else "percentiles"
+                found[column] = f"a target has no {measured} at conversion"
+            elif isinstance(scale, ZScoreScale) and not method.pairs(answer):
+                # The training cases' range would decode it, as of percentiles, which begin at air.
+                found[column] = f"method {config.method!r} answers in it, and a z-score has no zero"
+    for column, message in found.items():
+        shared = "percentile" if column in sources else "shared"
+        advice = f"use scale: window, cohort or {shared}"
+        yield Problem("E_CONFIG_VALUE", f"intensity.{column}: {message}", advice)
 
 
 def _unpaired_problems(config: Config) -> Iterator[Problem]:

@@ -7,12 +7,13 @@ from collections.abc import Mapping
 from typing import Any
 
 from medgen import __version__
-from medgen.config import Config, Role
+from medgen.config import Config
 from medgen.files import write_text
 from medgen.method import Answer
 from medgen.runs.description import best_scores, class_values
 from medgen.runs.folder import RunFolder
 from medgen.runs.model import Statistics, config_digest
+from medgen.runs.ways import answer_lines, failures, scored, title
 
 
 def write_card(
@@ -29,21 +30,17 @@ def card(
     folder: RunFolder, config: Config, statistics: Statistics, answers: Mapping[str, Answer]
 ) -> str:
     """Return the model card's text in Markdown."""
-    roles = config.roles
-    source = ", ".join(roles.source.columns)
-    answered = [c for role in (roles.target, roles.label) if role for c in role.columns]
-    target = ", ".join(answered) or "none"
     best = best_scores(folder)
     spacing = " x ".join(f"{mm:g}" for mm in config.preprocessing.spacing_mm)
     lines = [
-        f"# Model card: {source} to {target}",
+        f"# Model card: {title(config, answers)}",
         "",
         "**Research use only. Not a medical device; not for diagnosis or treatment.**",
         "",
         f"- Method: `{config.method}`, trained with medgen {__version__}",
-        f"- Source columns: {source}",
+        f"- Source columns: {', '.join(config.roles.source.columns)}",
         *_target_lines(config),
-        *_answer_lines(config, statistics, answers),
+        *answer_lines(config, statistics, answers),
         *_chain_lines(config),
         *_dose_lines(statistics),
         *_feature_lines(folder),
@@ -66,8 +63,10 @@ def card(
         "",
         "## Validation scores",
         "",
+        *scored(answers),
         *_scores(config, best, statistics.counts.get("validation_cases", 0)),
         "",
+        *_diagnosis(best),
         *_monitor(best, next(iter(answers))),
         *_caution(best),
         "",
@@ -82,7 +81,7 @@ def card(
         "answer will look plausible and be wrong.",
         "- Another sequence or scanner than the training cases'.",
         "- Dose calculation, diagnosis, or any decision about a patient.",
-        _taught(statistics),
+        *failures(statistics, answers),
         "",
     ]
     return "\n".join(lines)
@@ -97,43 +96,6 @@ def _target_lines(config: Config) -> list[str]:
         classes = ", ".join(f"{name} = {value}" for name, value in class_values(config).items())
         lines.append(f"- Label column: {roles.label.columns[0]} ({classes})")
     return lines
-
-
-def _answer_lines(
-    config: Config, statistics: Statistics, answers: Mapping[str, Answer]
-) -> list[str]:
-    """Say which ways the model goes, and that it never saw a pair."""
-    if not statistics.domains:
-        return []
-    roles = {"source": config.roles.source, "target": config.roles.target}
-    columns = {name: _described(role) for name, role in roles.items() if role}
-    counts = statistics.counts
-    cases = (f"{counts.get(f'train_{role}_cases', 0)} {name}" for role, name in columns.items())
-    ways = (
-        f"`{name}` ({columns.get(way.source, way.source)} to {columns.get(way.target, way.target)})"
-        for name, way in answers.items()
-    )
-    return [
-        f"- Answers: {', '.join(ways)}; `medgen convert --direction` chooses",
-        f"- Trained without pairs on {' and '.join(cases)} cases: the images of the two sides need "
-        "not be of the same patients, and no answer was ever compared with its truth",
-    ]
-
-
-def _described(role: Role) -> str:
-    """Return a role's columns, and the rows that it takes them from."""
-    where = ", ".join(f"{column} {value}" for column, value in role.where.items())
-    return ", ".join(role.columns) + (f" of {where}" if where else "")
-
-
-def _taught(statistics: Statistics) -> str:
-    """Say what of the training cases themselves becomes an error."""
-    if statistics.domains:
-        return (
-            "- Whatever differs between the two sides besides the modality, such as age, disease, "
-            "head rest or field of view, may be made up in an answer."
-        )
-    return "- Whatever the registration between training columns got wrong is learned as truth."
 
 
 def _chain_lines(config: Config) -> list[str]:
@@ -195,6 +157,15 @@ def _scores(config: Config, best: Mapping[str, Any], held: int) -> list[str]:
         why = "had a source image" if held else "was held out"
         return [f"No validation case {why}: the last weights were kept, unscored."]
     return [f"Profile `{config.train.validate_.profile}`.", "", *_table(validation)]
+
+
+def _diagnosis(best: Mapping[str, Any]) -> list[str]:
+    """Return the section on the method's own figures, which need no truth."""
+    figures = best.get("diagnosis")
+    if not figures:
+        return []
+    lines = (f"- `{name}`: {value:.4g}" for name, value in figures.items())
+    return ["## Figures of the method", "", "On validation cases, without a truth:", "", *lines, ""]
 
 
 def _monitor(best: Mapping[str, Any], forward: str) -> list[str]:

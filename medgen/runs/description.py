@@ -12,8 +12,13 @@ from safetensors import SafetensorError, safe_open
 
 from medgen.config import Config
 from medgen.data import Classes
+from medgen.runs.assembly import assemble
 from medgen.runs.folder import RunFolder
 from medgen.runs.model import config_digest, read_run_files, weights_digest
+from medgen.runs.ways import answer_facts, unlabelled
+
+DIAGNOSIS = "diagnose."
+"""What the names of a method's own figures begin with: one for each validation, not for a case."""
 
 MONITOR = "monitor."
 """What the names of the monitor's scores begin with: they need no truth."""
@@ -28,13 +33,15 @@ def describe(run: Path) -> dict[str, Any]:
     """
     folder = RunFolder(run)
     config, statistics, _ = read_run_files(folder)
-    roles = config.roles
+    roles, answers = config.roles, assemble(config)[0].answers
     return {
         "method": config.method,
         "source": list(roles.source.columns),
         "target": list(roles.target.columns) if roles.target else [],
         "label": list(roles.label.columns) if roles.label else [],
+        "answers": answer_facts(config, answers),
         "unpaired": bool(statistics.domains),
+        "unlabelled": list(unlabelled(answers)),
         "classes": class_values(config),
         "intensity": config.as_json()["intensity"],
         "spacing_mm": list(config.preprocessing.spacing_mm),
@@ -59,7 +66,8 @@ def best_scores(folder: RunFolder) -> dict[str, Any]:
     """Return the step of the exported weights, and each validation score's mean, spread and number.
 
     The spread is the sample standard deviation over cases; scores that are not finite are left out.
-    What the monitor found stands apart, under `monitor`: its scores and its warnings.
+    What the monitor found stands apart, under `monitor`: its scores and its warnings; the method's
+    own figures, one of each, under `diagnosis`.
     """
     if not folder.weights.is_file():
         return {}
@@ -67,9 +75,12 @@ def best_scores(folder: RunFolder) -> dict[str, Any]:
         record = json.loads((stored.metadata() or {}).get("medgen", "{}"))
     scores: dict[str, Any] = {}
     judged: dict[str, Any] = {}
+    diagnosed: dict[str, float] = {}
     for name, values in record.get("scores", {}).items():
         finite = [v for v in values if v is not None and math.isfinite(v)]
-        if finite:
+        if finite and name.startswith(DIAGNOSIS):
+            diagnosed[name.removeprefix(DIAGNOSIS)] = finite[0]
+        elif finite:
             spread = stats.stdev(finite) if len(finite) > 1 else None
             group = judged if name.startswith(MONITOR) else scores
             group[name.removeprefix(MONITOR)] = {
@@ -80,6 +91,8 @@ def best_scores(folder: RunFolder) -> dict[str, Any]:
     best = {"step": record.get("step"), "validation": scores}
     if judged:
         best["monitor"] = {"scores": judged, "warnings": record.get("warnings", [])}
+    if diagnosed:
+        best["diagnosis"] = diagnosed
     return best
 
 

@@ -17,6 +17,7 @@ from medgen.data.intensity import unit_of
 from medgen.method import FeatureExtractor, Method
 from medgen.methods import METHODS
 from medgen.methods.segmenter import Segmenter
+from medgen.networks import DecoderBlock
 from medgen.problems import ConfigurationError, Problem
 from medgen.runs.assembly import options_of
 from medgen.runs.folder import RunFolder
@@ -59,7 +60,8 @@ def lend_features(run: Path, config: Config, cohort: Cohort, device: torch.devic
     Raises:
         NothingFound: `run` is not a run folder.
         ConfigurationError: the run is damaged or unfinished; or, all of them at once,
-            E_FEATURES_METHOD (not a segmenter), E_FEATURES_COLUMNS (it reads other images),
+            E_FEATURES_METHOD (not a segmenter), E_FEATURES_NETWORK (its features lie on a smaller
+            grid than the image), E_FEATURES_COLUMNS (it reads other images),
             E_FEATURES_SCALE (there is no fixed line between the encodings), E_FEATURES_SPACING,
             E_FEATURES_PATCH (its network does not take these patches).
     """
@@ -127,7 +129,20 @@ def _problems(theirs: Config, config: Config) -> Iterator[Problem]:
             yield from _scale_problems(column, theirs.intensity[column], config.intensity[column])
     yield from _spacing_problems(theirs, config)
     if learned:
-        yield from _patch_problems(theirs, config)
+        unfit = list(network_problems(theirs))
+        yield from unfit or _patch_problems(theirs, config)
+
+
+def network_problems(theirs: Config) -> Iterator[Problem]:
+    """Find a network of a segmenter's run that has no features for every voxel of an image."""
+    network = options_of(theirs)["network"]
+    if not isinstance(network, DecoderBlock):
+        message = (
+            f"the run's network is {network.name!r}, whose features lack {network.margin} voxels "
+            "of the image on each side"
+        )
+        advice = "give --features a segmenter whose network is unet or residual_encoder_unet"
+        yield Problem("E_FEATURES_NETWORK", message, advice)
 
 
 def _scale_problems(column: str, theirs: Scale, ours: Scale) -> Iterator[Problem]:

@@ -90,6 +90,15 @@ class RunFolder:
         return self.training / "validation.csv"
 
     @property
+    def diagnosis(self) -> Path:
+        """The method's own figures per validation, which no truth is needed for."""
+        return self.training / "diagnosis.csv"
+
+    def weights_at(self, step: int) -> Path:
+        """The averaged weights of one validation, where all are kept."""
+        return self.training / f"weights_step_{step:07d}.safetensors"
+
+    @property
     def previews(self) -> Path:
         """Pictures of validation cases."""
         return self.training / "previews"

@@ -136,10 +136,13 @@ def preprocessing_of(
     config: Config,
     cohort: Mapping[str, tuple[float, float]],
     decoded: Mapping[str, tuple[float, float]] | None = None,
+    *,
+    kind: str = "image",
 ) -> Preprocessing:
     """Return the run's preprocessing, the same for training, validation and conversion.
 
-    `cohort` and `decoded` are the ranges of `Statistics`, the latter of the answer's target.
+    `cohort` and `decoded` are the ranges of `Statistics`, the latter of the answer's target; `kind`
+    is what the method answers with.
     """
     fed = None
     if config.fed_column is not None and config.roles.target and config.chain:
@@ -154,6 +157,7 @@ def preprocessing_of(
         classes=Classes.of(config.labels),
         cohort=cohort,
         decoded=decoded or {},
+        decodes_target=kind == "image",
     )
 
 
@@ -183,9 +187,14 @@ def answering_state(method: Method) -> dict[str, Tensor]:
     }
 
 
-def write_weights(folder: RunFolder, method: Method, record: Mapping[str, Any]) -> None:
-    """Write the answering players' weights atomically; `record` says where they are from."""
-    with replacing(folder.weights) as temporary:
+def write_weights(
+    folder: RunFolder, method: Method, record: Mapping[str, Any], *, path: Path | None = None
+) -> None:
+    """Write the answering players' weights atomically; `record` says where they are from.
+
+    They become the run's model, or go to another `path`.
+    """
+    with replacing(path or folder.weights) as temporary:
         save_file(answering_state(method), temporary, {"medgen": json.dumps(dict(record))})
 
 
@@ -243,7 +252,7 @@ def load_model(run: Path, *, device: torch.device) -> Model:
     return Model(
         method=method.to(device).eval(),
         preprocessing=preprocessing_of(
-            config, statistics.cohort, statistics.decoded.get(wanted.target)
+            config, statistics.cohort, statistics.decoded.get(wanted.target), kind=wanted.kind
         ),
         config=config,
         weights_digest=digest,

@@ -20,12 +20,13 @@ from medgen.method import Method
 from medgen.problems import ConfigurationError, Problem
 from medgen.runs import RunFolder, build, completed
 from medgen.training.answering import answer_rows
-from medgen.training.data import Cohort, Report, read_cohort
+from medgen.training.cohort import Cohort, read_cohort
+from medgen.training.data import Report
+from medgen.training.domains import is_unpaired
 from medgen.training.loop import Progress
 from medgen.training.opening import check_unchanged, clear, is_taken, taken
 from medgen.training.scoring import check_profile
 from medgen.training.session import Outcome, Session, prepare_session, train, train_held
-from medgen.training.unpaired import is_unpaired
 from medgen.volumes import digest_of
 
 Watch = Callable[[str, int, int, Mapping[str, float], float | None, Sequence[str]], None]

@@ -1,12 +1,10 @@
-"""From a table to the training's cases: splits, statistics, caches, patch streams."""
+"""From a divided table to the training's arrays: caches, patch streams, what is examined."""
 
 from __future__ import annotations
 
 import logging
-import math
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
-from pathlib import Path
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 
 from medgen.config import Config
 from medgen.data import (
@@ -17,30 +15,14 @@ from medgen.data import (
     Group,
     Preprocessing,
     Row,
-    Table,
-    assign_splits,
-    fit_decoding,
-    fit_statistics,
     prepare_cohort,
-    read_table,
 )
 from medgen.data.domain import Domain
-from medgen.data.groups import cases_of, cases_read, domains_of
-from medgen.data.modality import modality_of
+from medgen.data.groups import ROLE_OF, cases_of
 from medgen.method import Method
 from medgen.problems import ConfigurationError, Problem, Refusal
-from medgen.runs import Statistics, preprocessing_of
-from medgen.training.unpaired import (
-    answerable,
-    columns_of,
-    is_unpaired,
-    measure_domains,
-    unpaired_answers,
-)
-from medgen.volumes import digest_of
-
-DOSE_COLUMN = "dose_fraction"
-"""The column of words that says which share of the full dose the low-dose image had."""
+from medgen.training.cohort import Cohort
+from medgen.training.domains import answerable, columns_of, is_unpaired, measure_domains
 
 logger = logging.getLogger(__name__)
 
@@ -49,149 +31,21 @@ Report = Callable[[str, int, int], None]
 
 
 @dataclass(frozen=True)
-class Cohort:
-    """A table, divided."""
+class Examined:
+    """A group of validation cases that the method's diagnosis is shown, and whose they are."""
 
-    table: Table
-    split: Mapping[str, tuple[str, ...]]
-    digests: Mapping[str, Mapping[str, str]]
-    """Case -> column -> SHA-256 of the file, for training and validation cases."""
-
-    def rows(self, name: str) -> list[Row]:
-        """Return the rows of one split, in the split's order."""
-        return [self.table.row(case) for case in self.split[name]]
+    group: Group
+    patients: tuple[str, ...]
 
 
-def read_cohort(data: Path, config: Config, *, reads: Sequence[frozenset[str]]) -> Cohort:
-    """Read and divide the table, and fingerprint the files that training will see.
+@dataclass(frozen=True)
+class Prepared:
+    """What a training draws from."""
 
-    Where the table leaves the splits to us, cases that no group of `reads` can use, since they lack
-    an image or the roles' `where` does not admit them, are drawn for none of them: they can be
-    neither learned from nor scored. Where there are several groups, every one of them gets its
-    share of each split.
-
-    Raises:
-        ConfigurationError: the table is refused, or no case is left to train on.
-        Refusal: files that cannot be read, all of them.
-    """
-    columns = config.roles.columns()
-    table = read_table(data, columns=columns)
-    if not any(row.split for row in table.rows):
-        table = _usable(table, cases_read(table, config.roles, reads))
-    split = assign_splits(table, config.split, domains=domains_of(table, config.roles, reads))
-    if not split["train"]:
-        problem = Problem(
-            "E_SPLIT_EMPTY", "no case is left for training", "add cases, or lower the split shares"
-        )
-        raise ConfigurationError(problem)
-    rows = [table.row(case) for name in ("train", "validation") for case in split[name]]
-    digests: dict[str, dict[str, str]] = {row.case: {} for row in rows}
-    unreadable = []
-    for row in rows:
-        for column in columns:
-            if column in row.cells:
-                try:
-                    digests[row.case][column] = digest_of(row.cells[column])
-                except OSError as error:
-                    message = f"the file cannot be read ({type(error).__name__})"
-                    advice = "check its permissions and the disk"
-                    unreadable.append(Problem("E_UNREADABLE", message, advice, row.case, column))
-    if unreadable:
-        raise Refusal(unreadable)
-    return Cohort(table, split, digests)
-
-
-def _usable(table: Table, usable: Collection[str]) -> Table:
-    """Return the table without the rows that no group can use; all of it where none can."""
-    rows = tuple(row for row in table.rows if row.case in usable)
-    left = len(table.rows) - len(rows)
-    if not rows or not left:
-        return table
-    every = len(table.rows)
-    logger.warning(
-        "%d of %d cases lack an image that the method needs, or are not asked for: left out",
-        left,
-        every,
-    )
-    return replace(table, rows=rows)
-
-
-def measure_statistics(cohort: Cohort, config: Config, method: Method) -> Statistics:
-    """Measure on the training cases what conversion will need later.
-
-    An answer's source has been seen, in either direction of a method that has two.
-    """
-    patients = {
-        name: len({cohort.table.row(case).patient for case in cases})
-        for name, cases in cohort.split.items()
-    }
-    counts = {f"{name}_cases": len(cases) for name, cases in cohort.split.items()}
-    counts |= {f"{name}_patients": number for name, number in patients.items()}
-    roles, table = config.roles, cohort.table
-    sources = columns_of(roles, [answer.source for answer in method.answers.values()])
-    rows, preprocessing = cohort.rows("train"), preprocessing_of(config, {})
-    read = cases_read(table, roles, method.reads)
-    decoded = {}
-    for role in dict.fromkeys(answer.target for answer in unpaired_answers(method)):
-        own = cases_of(table, roles, [role])
-        for name, cases in cohort.split.items():
-            counts[f"{name}_{role}_cases"] = len(own.intersection(cases))
-        columns = columns_of(roles, [role])
-        decoded[role] = fit_decoding(preprocessing, [r for r in rows if r.case in own], columns)
-    return Statistics(
-        cohort=fit_statistics(preprocessing, [row for row in rows if row.case in read]),
-        counts=counts,
-        dose_fractions=dose_fractions(cohort, config.roles.source.columns),
-        seen=frozenset(
-            digest
-            for digests in cohort.digests.values()
-            for column, digest in digests.items()
-            if column in sources
-        ),
-        decoded=decoded,
-    )
-
-
-def dose_fractions(cohort: Cohort, sources: Sequence[str]) -> tuple[float, ...]:
-    """Return the doses of the training cases' PET sources, each once, where the table has them.
-
-    A column's own doses are in COLUMN_dose_fraction, as `medgen thin` writes them, else in
-    `dose_fraction`. Sources that are MR or CT by name have none, whatever the table says of PET.
-
-    Raises:
-        ConfigurationError: E_DOSE_FRACTION, listing the cells that are no share of a dose.
-    """
-    found: set[float] = set()
-    problems: dict[Problem, None] = {}
-    dosed = _dose_columns(sources, cohort.table.columns)
-    for row in cohort.rows("train"):
-        for column in (name for source, name in dosed.items() if source in row.cells):
-            text = row.word(column) or ""
-            if not text:
-                continue
-            try:
-                dose = float(text.replace(",", "."))
-            except ValueError:
-                dose = math.nan
-            if not 0.0 < dose <= 1.0:
-                message = "the cell is not a share of the full dose, above 0 and up to 1"
-                advice = "write 0.1 for a tenth of the dose, or leave it empty"
-                problems[Problem("E_DOSE_FRACTION", message, advice, row.case, column)] = None
-            found.add(dose)
-    if problems:
-        raise ConfigurationError(problems)
-    return tuple(sorted(found))
-
-
-def _dose_columns(sources: Sequence[str], known: Collection[str]) -> dict[str, str]:
-    """Return where a table says each PET source's dose; a name that says nothing may be PET's."""
-    kinds = {source: modality_of(source) for source in sources}
-    kind = "pet" if "pet" in kinds.values() else "other"
-    dosed = {}
-    for source in (source for source in sources if kinds[source] == kind):
-        own = f"{source}_{DOSE_COLUMN}"
-        dosed[source] = own if own in known else DOSE_COLUMN
-    return dosed
+    batches: Batches
+    domains: Mapping[str, Domain]
+    """What unpaired answers are held against, by role."""
+    examined: tuple[Examined, ...] = ()
 
 
 def prepare_data(
@@ -201,16 +55,15 @@ def prepare_data(
     preprocessing: Preprocessing,
     cache: Cache,
     report: Report,
-) -> tuple[Batches, dict[str, Domain]]:
+) -> Prepared:
     """Prepare (or find in the cache) every training and validation case; make the patch streams.
 
     Validation converts from the files; its pairs are prepared so that a bad one is refused now.
-    The domains that unpaired answers are held against come along, by role.
 
     Raises:
         Refusal: with the problems of every case that cannot be used.
     """
-    groups = []
+    groups, examined = [], []
     problems: dict[Problem, None] = {}
     noted: dict[str, CachedCase] = {}
 
@@ -231,10 +84,20 @@ def prepare_data(
 
     for keys in method.reads:
         rows = _rows_for(keys, cohort, config)
-        groups.append(Group(keys, prepare("preparing training cases", rows, keys)))
-    rows = answerable(cohort.table, cohort.rows("validation"), config.roles, method)
+        groups.append(Group(keys, prepare("preparing training cases", rows, prepared_for(keys))))
+    held = cohort.rows("validation")
+    rows = answerable(cohort.table, held, config.roles, method)
     problems.update(dict.fromkeys(_unscorable(rows, method, preprocessing)))
-    prepare("checking validation cases", rows)
+    first = next(iter(method.answers.values()))
+    labels = first.kind == "labels"
+    wanted = frozenset({first.source, first.target}) if labels else KEYS
+    prepare("checking validation cases", rows, wanted)
+    for keys in method.examines:
+        admitted = cases_of(cohort.table, config.roles, keys)
+        rows = [row for row in held if row.case in admitted]
+        patients = tuple(row.patient.casefold() for row in rows)
+        found = prepare("preparing validation cases", rows, prepared_for(keys))
+        examined.append(Examined(Group(keys, found), patients))
     if problems:
         raise Refusal(problems)
     _tell(noted)
@@ -249,7 +112,17 @@ def prepare_data(
         augment=train.augment,
         seed=train.seed,
     )
-    return batches, measure_domains(groups, method, report)
+    return Prepared(batches, measure_domains(groups, method, report), tuple(examined))
+
+
+def prepared_for(keys: frozenset[str]) -> frozenset[str]:
+    """Return what a group's cases are prepared for.
+
+    A role's images under another name are prepared with the role's labels, if there are any: one
+    entry of the cache then serves both groups.
+    """
+    renamed = {ROLE_OF[key] for key in keys if key in ROLE_OF}
+    return frozenset(keys | renamed | ({"label"} if renamed else set()))
 
 
 def _unscorable(

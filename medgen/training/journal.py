@@ -44,7 +44,7 @@ class Journal:
 
     def __init__(self, folder: RunFolder, step: int) -> None:
         self._folder = folder
-        for path in (folder.losses, folder.validation):
+        for path in (folder.losses, folder.validation, folder.diagnosis):
             _drop_after(path, step)
         self._events = SummaryWriter(str(folder.tensorboard), purge_step=step + 1)
 
@@ -65,6 +65,14 @@ class Journal:
         for name in dict.fromkeys(name for scores in rows.values() for name in scores):
             values = [scores[name] for scores in rows.values() if name in scores]
             self._events.add_scalar(f"validation/{name}", sum(values) / len(values), step)
+
+    def diagnosis(self, step: int, figures: Mapping[str, float]) -> None:
+        """Log what the method found of itself at a validation."""
+        if not figures:
+            return
+        _append(self._folder.diagnosis, [{"step": step, **figures}])
+        for name, value in figures.items():
+            self._events.add_scalar(name.replace(".", "/", 1), value, step)
 
     def close(self) -> None:
         """Flush the event files."""

@@ -12,6 +12,7 @@ import signal
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from types import FrameType
 from typing import Protocol
 
@@ -191,19 +192,23 @@ class Loop:
             if stop.is_set():
                 raise _Stopped
 
+        self.average.lend(self.method)
         scores = validation.run(self._folder.previews / f"step_{step:07d}", check=check)
         self.last_scores = scores
         journal.validation(step, scores.rows)
+        journal.diagnosis(step, scores.figures)
         position.warnings = list(scores.warnings)
         if scores.warnings:
             logger.warning("step %d: %s", step, "; ".join(scores.warnings))
-        score = scores.mean(best_by.name)
+        score = scores.worth(best_by)
         sign = 1.0 if best_by.mode == "min" else -1.0
         if position.best is None or sign * score < sign * position.best:
             # A score that is not a number never becomes the one to beat.
             position.best = score if math.isfinite(score) else None
             position.best_step = step
             self._export(step, scores)
+        if self._config.train.validate_.keep_all:
+            self._export(step, scores, path=self._folder.weights_at(step))
         guard = CollapseGuard(position.collapsed)
         try:
             guard.check(scores.spread, step)
@@ -213,15 +218,16 @@ class Loop:
             raise
         position.collapsed = guard.count
 
-    def _export(self, step: int, scores: Scores | None) -> None:
-        """Write the averaged weights as the model."""
+    def _export(self, step: int, scores: Scores | None, *, path: Path | None = None) -> None:
+        """Write the averaged weights as the model, or to a path beside it."""
         # Case ids stay home: the model keeps the values alone.
         names = scores.names if scores else ()
         values = {name: [_finite(v) for v in scores.values(name)] for name in names if scores}
+        values |= {name: [_finite(v)] for name, v in scores.figures.items()} if scores else {}
         record = {"step": step, "scores": values}
         if scores and scores.warnings:
             record["warnings"] = list(scores.warnings)
-        write_weights(self._folder, self.average.method, record)
+        write_weights(self._folder, self.average.method, record, path=path)
 
     def _due(self, step: int) -> bool:
         """Say whether the losses must be read: before a validation and before a saved state."""

@@ -16,7 +16,7 @@ from medgen.config import Config
 from medgen.files import remove_leftovers, replacing_folder, write_json
 from medgen.problems import ConfigurationError, Problem
 from medgen.runs import RunFolder, Statistics, write_config, write_statistics
-from medgen.training.data import Cohort
+from medgen.training.cohort import Cohort
 
 
 def open_run(

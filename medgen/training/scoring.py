@@ -7,8 +7,8 @@ from medgen.data import Classes
 from medgen.method import Method
 from medgen.metrics import PROFILES, Direction
 from medgen.problems import ConfigurationError, Problem
-from medgen.runs import MONITOR
-from medgen.training.unpaired import DOUBT, is_unpaired
+from medgen.runs import DIAGNOSIS, MONITOR
+from medgen.training.domains import DOUBT, is_unpaired
 
 
 def best_by_of(config: Config, method: Method, *, scored: bool) -> BestBy:
@@ -43,9 +43,13 @@ def check_profile(config: Config, method: Method) -> None:
     else:
         profile = PROFILES[validate.profile].for_labels(Classes.of(config.labels).written)
         name, mode = validate.best_by.name, validate.best_by.mode
+        _check_penalties(validate.best_by, config.method, method)
         unpaired = is_unpaired(method)
         if name in profile.columns:
             _check_mode(name, mode, profile.column(name).better)
+            return
+        if name in (figures := figures_of(method)):
+            _check_mode(name, mode, figures[name])
             return
         if name == DOUBT and unpaired:
             _check_mode(name, mode, "lower")
@@ -54,8 +58,27 @@ def check_profile(config: Config, method: Method) -> None:
         if name.startswith(MONITOR):
             fault = f"train.validate.best_by.name: {name!r} picks no weights"
             fault += "" if unpaired else f", and {config.method!r} is trained on pairs"
-        fitting = [*profile.columns, *([DOUBT] if unpaired else [])]
+        fitting = [*profile.columns, *([DOUBT] if unpaired else []), *figures]
     raise ConfigurationError(Problem("E_CONFIG_VALUE", fault, f"known: {', '.join(fitting)}"))
+
+
+def figures_of(method: Method) -> dict[str, Direction | None]:
+    """Return the figures of a method's diagnosis that are better lower or higher, by full name."""
+    return {f"{DIAGNOSIS}{name}": better for name, better in method.diagnoses.items() if better}
+
+
+def _check_penalties(best_by: BestBy, name: str, method: Method) -> None:
+    """Refuse a penalty that the method does not measure, or that is better when it is higher.
+
+    Raises:
+        ConfigurationError: naming what is known.
+    """
+    known = [figure for figure, better in figures_of(method).items() if better == "lower"]
+    for penalty in best_by.penalties:
+        if penalty not in known:
+            fault = f"train.validate.best_by.penalties: {penalty!r} is nothing that {name!r} lowers"
+            advice = f"known: {', '.join(known)}" if known else "leave penalties out"
+            raise ConfigurationError(Problem("E_CONFIG_VALUE", fault, advice))
 
 
 def _check_mode(name: str, mode: str, better: Direction | None) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -30,18 +29,16 @@ from medgen.runs import (
     read_weights,
     write_card,
 )
-from medgen.training.data import Cohort, Report, measure_statistics, prepare_data, read_cohort
+from medgen.training.cohort import Cohort, read_cohort
+from medgen.training.data import Examined, Report, prepare_data
+from medgen.training.diagnosis import Diagnosis, check_examined
+from medgen.training.domains import answerable, is_unpaired, with_truth
 from medgen.training.loop import Loop, Progress
+from medgen.training.notices import tell
 from medgen.training.opening import keep_upstream, open_run, reopen_run
-from medgen.training.scoring import best_by_of, check_profile
-from medgen.training.unpaired import answerable, is_unpaired, with_truth
+from medgen.training.scoring import check_profile
+from medgen.training.statistics import measure_statistics
 from medgen.training.validation import Validation
-
-logger = logging.getLogger(__name__)
-
-
-FEW_CASES = 20
-"""Training cases of a domain below which a training without pairs is warned of."""
 
 
 @dataclass(frozen=True)
@@ -55,6 +52,7 @@ class Session:
     statistics: Statistics
     preprocessing: Preprocessing
     batches: Batches
+    examined: tuple[Examined, ...]
     device: torch.device
     precision: Precision
 
@@ -133,52 +131,30 @@ def prepare_session(
     cohort = data if isinstance(data, Cohort) else read_cohort(data, config, reads=method.reads)
     statistics = measure_statistics(cohort, config, method)
     statistics = replace(statistics, seen=statistics.seen | parent)
-    wanted = next(iter(method.answers.values())).target
-    preprocessing = preprocessing_of(config, statistics.cohort, statistics.decoded.get(wanted))
+    wanted = next(iter(method.answers.values()))
+    decoded = statistics.decoded.get(wanted.target)
+    preprocessing = preprocessing_of(config, statistics.cohort, decoded, kind=wanted.kind)
     features_digest = ""
     if features is not None:
         lent = lend_features(features, config, statistics.cohort, place)
         method.feature_extractor, features_digest = lent.extractor, lent.weights_digest
-    batches, domains = prepare_data(cohort, config, method, preprocessing, Cache(cache), report)
+    prepared = prepare_data(cohort, config, method, preprocessing, Cache(cache), report)
+    found = check_examined(config, prepared.examined, method)
     session = Session(
         config,
         method,
         specs,
         cohort,
-        replace(statistics, domains=domains),
+        replace(statistics, domains=prepared.domains),
         preprocessing,
-        batches,
+        prepared.batches,
+        prepared.examined if found else (),
         place,
         choose_precision(config.train.precision, place),
         features_digest,
     )
-    _tell_what_decides(session)
-    _tell_of_small_domains(session)
+    tell(session)
     return session
-
-
-def _tell_of_small_domains(session: Session) -> None:
-    """Warn where a training without pairs has few cases to learn a domain from."""
-    counts = session.statistics.counts
-    found = {role: counts[f"train_{role}_cases"] for role in session.statistics.domains}
-    if found and min(found.values()) < FEW_CASES:
-        listed = " and ".join(f"{number} of the {role}" for role, number in found.items())
-        logger.warning(
-            "few training cases, %s: below some %d of each the discriminators know them by heart, "
-            "and the monitor has little to go by; look at every answer",
-            listed,
-            FEW_CASES,
-        )
-
-
-def _tell_what_decides(session: Session) -> None:
-    """Warn where the monitor picks the weights though the configuration names a score."""
-    configured = session.config.train.validate_.best_by.name
-    decides = best_by_of(session.config, session.method, scored=bool(session.scored))
-    if session.validated and decides.name != configured:
-        logger.warning(
-            "no validation case has a truth: %s picks the weights, not %s", decides.name, configured
-        )
 
 
 def check_features(config: Config, method: Method, features: Path | None) -> None:
@@ -282,6 +258,7 @@ def train_held(
         precision=session.precision,
         domain=session.statistics.domains.get(wanted) if is_unpaired(session.method) else None,
         truths=session.scored,
+        diagnosis=_diagnosis(session),
     )
     try:
         if not loop.position.finished:
@@ -293,9 +270,22 @@ def train_held(
         loop.position.step,
         loop.position.best_step,
         loop.position.best,
-        validation.best_by.name,
+        validation.best_by.described,
         str(session.device),
         session.precision,
+    )
+
+
+def _diagnosis(session: Session) -> Diagnosis | None:
+    """Return what is found at each validation without a truth, where a method finds anything."""
+    if not session.examined:
+        return None
+    return Diagnosis(
+        session.examined,
+        session.config,
+        margin=session.method.margin,
+        device=session.device,
+        precision=session.precision,
     )
 
 

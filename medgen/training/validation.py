@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,7 @@ from medgen.method import Method
 from medgen.metrics import PROFILES
 from medgen.problems import Problem, Refusal
 from medgen.runs import MONITOR, Precision
+from medgen.training.diagnosis import Diagnosis
 from medgen.training.guards import relative_spread
 from medgen.training.preview import picture
 from medgen.training.scoring import best_by_of
@@ -51,6 +52,8 @@ class Scores:
     """
     warnings: tuple[str, ...] = ()
     """What the monitor found wrong, and in how many cases; it names none."""
+    figures: Mapping[str, float] = field(default_factory=dict)
+    """What the method found of itself on fixed patches; see `Diagnosis`."""
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -62,19 +65,27 @@ class Scores:
         return [row[name] for row in self.rows.values() if name in row]
 
     def mean(self, name: str) -> float:
-        """Return the mean of one score over the cases that have it, else NaN.
+        """Return the mean of one score over the cases that have it, else NaN; or a figure.
 
         Infinite scores count: a model that misses a class must not be the better for it.
         """
+        if name in self.figures:
+            return self.figures[name]
         values = [value for value in self.values(name) if not np.isnan(value)]
         return float(np.mean(values)) if values else float("nan")
+
+    def worth(self, best_by: BestBy) -> float:
+        """Return what the weights are picked by: a score, and what counts against it."""
+        against = sum(weight * self.mean(name) for name, weight in best_by.penalties.items())
+        return self.mean(best_by.name) + (against if best_by.mode == "min" else -against)
 
 
 class Validation:
     """Convert every validation case with the averaged weights, score and monitor its answer.
 
     An answer is scored against its truth where the case is in `truths` (left out: every case), and
-    held against the `domain`, if there is one, with a truth or without.
+    held against the `domain`, if there is one, with a truth or without. A `diagnosis` is made of
+    the method as it stands, once each time.
     """
 
     def __init__(
@@ -88,7 +99,9 @@ class Validation:
         precision: Precision,
         domain: Domain | None = None,
         truths: Collection[str] | None = None,
+        diagnosis: Diagnosis | None = None,
     ) -> None:
+        self.diagnosis = diagnosis
         self._config = config
         self._rows = rows
         self._truths = frozenset(row.case for row in rows) if truths is None else truths
@@ -138,7 +151,8 @@ class Validation:
         total = len(self._rows)
         warnings = [f"{what} in {n} of {total} validation cases" for what, n in faults.items()]
         spread = float(np.mean(spreads)) if spreads else float("nan")
-        return Scores(rows, spread, tuple(warnings))
+        figures = self.diagnosis(self._convert.method) if self.diagnosis else {}
+        return Scores(rows, spread, tuple(warnings), figures)
 
     def _compared(
         self, row: Row, volumes: Mapping[str, Volume], answer: Volume

@@ -53,5 +53,5 @@ def test_an_unknown_name_lists_the_known_ones(
     assert main(["init", "mr_to_pet", "--output", str(tmp_path / "my.yaml")]) == Exit.USAGE
     message = capsys.readouterr().err
     assert "E_CONFIG_NAME" in message
-    assert "cbct_to_ct, cross_modality_mr, low_dose_pet" in message
+    assert "cbct_to_ct, cross_modality_mr, lesion_adaptation" in message
     assert not list(tmp_path.iterdir())

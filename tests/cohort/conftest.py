@@ -59,6 +59,28 @@ def write_run(
     return path
 
 
+def write_lesion_run(path: Path, **convert: Any) -> Path:
+    """Write a run that answers with one class, `lesion`; its weights are random."""
+    config = parse_config(
+        {
+            "roles": {"source": ["mr"], "label": ["lesion"]},
+            "preprocessing": {"spacing_mm": [2.0, 2.0, 4.0], "crop": "none"},
+            "intensity": {"mr": {"scale": "window", "low": 0, "high": 1000, "unit": "arbitrary"}},
+            "labels": {"lesion": 3},
+            "method": "segmenter",
+            "methods": {"segmenter": {"network": {"channels": [2, 2], "residual_units": 0}}},
+            "train": {"patch": [16, 16, 8], "precision": "fp32", "validate": {"profile": "labels"}},
+            "convert": {"window": [16, 16, 8], "overlap_voxels": 4, **convert},
+        }
+    )
+    torch.manual_seed(0)
+    folder = RunFolder(path)
+    write_config(folder, config)
+    write_statistics(folder, Statistics())
+    write_weights(folder, assemble(config)[0], {"step": 0})
+    return path
+
+
 def write_head(path: Path, seed: int) -> Path:
     """Write a bright ball of 20 voxels."""
     rng = np.random.default_rng(seed)
@@ -101,3 +123,14 @@ def make_head() -> Any:
 @pytest.fixture
 def make_run() -> Any:
     return write_run
+
+
+@pytest.fixture(scope="session")
+def lesion_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a run that lists its lesions."""
+    return write_lesion_run(tmp_path_factory.mktemp("lesions") / "run", lesions=["lesion"])
+
+
+@pytest.fixture
+def make_lesion_run() -> Any:
+    return write_lesion_run

@@ -114,17 +114,21 @@ def driver(run: Path, heads: Path, tmp_path: Path) -> Any:
 
 
 def answers(output: Path) -> dict[str, str]:
-    return {path.name: sha256_of_file(path) for path in output.glob("p*.nii.gz")}
+    return {path.name: sha256_of_file(path) for path in output.glob("p*.[nt]*")}
 
 
 def check_killed(output: Path, reference: dict[str, str]) -> None:
     """No final file is partial, and the manifest promises nothing that is not there."""
     for name, digest in answers(output).items():
         assert digest == reference[name]
-        open_volume(output / name)
+        if name.endswith(".nii.gz"):
+            open_volume(output / name)
     for sidecar in output.glob("p*.json"):
         described = json.loads(sidecar.read_text())["output_digest"]
         assert described == sha256_of_file(output / f"{sidecar.stem}.nii.gz")
+        noted = json.loads(sidecar.read_text()).get("lesion_table_digest")
+        table = output / f"{sidecar.stem}_lesions.tsv"
+        assert (sha256_of_file(table) if table.exists() else None) == noted
     for entry in Manifest(output).entries:
         if entry.status == "ok":
             assert entry.output_digest == reference[f"{entry.case}.nii.gz"]
@@ -161,6 +165,19 @@ def test_a_kill_leaves_no_partial_file_and_a_second_call_finishes(
 @pytest.mark.slow
 def test_a_kill_at_any_change_of_the_disk(driver: Driver, tmp_path: Path) -> None:
     kill_at_every(1, driver, tmp_path)
+
+
+@pytest.mark.slow
+def test_a_kill_at_any_change_of_the_disk_leaves_no_partial_table(
+    lesion_run: Path, heads: Path, tmp_path: Path
+) -> None:
+    (heads / "p3.nii.gz").unlink()
+    driver = Driver(lesion_run, heads, tmp_path)
+    try:
+        kill_at_every(1, driver, tmp_path)
+    finally:
+        driver.close()
+    assert len(answers(tmp_path / "undisturbed" / "out")) == 4, "two volumes and their tables"
 
 
 @pytest.mark.slow

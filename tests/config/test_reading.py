@@ -56,7 +56,11 @@ def test_the_teaching_configuration_names_every_key(written: Path) -> None:
         "chain",  # written as a comment
         "intensity.mr.unit",
         "convert.keep_largest",
+        "convert.lesions",
+        "convert.minimum_ml",
         "labels",
+        "train.validate.best_by.penalties",
+        "train.validate.keep_all",
         "roles.label",
         "train.foreground",
         "roles.source.columns",

@@ -74,6 +74,16 @@ def test_labels_take_one_value_or_several() -> None:
         ({"labels": {"lesion": 1}}, "there is no label role"),
         ({**LABEL, "labels": {"left_eye": 1}}, "'left_eye' has a side, and axis 0 is mirrored"),
         ({"convert": {"keep_largest": ["liver"]}}, "keep_largest: 'liver' is not one of"),
+        ({"convert": {"lesions": ["liver"]}}, "convert.lesions: 'liver' is not one of"),
+        ({"convert": {"minimum_ml": {"liver": 1}}}, "convert.minimum_ml: 'liver' is not one of"),
+        (
+            {**LABEL, "labels": {"one": 1}, "convert": {"minimum_ml": {"one": 0}}},
+            "convert.minimum_ml.one: should be greater than 0, not 0",
+        ),
+        (
+            {**LABEL, "labels": {"one": 1}, "convert": {"minimum_ml": 0.5}},
+            "convert.minimum_ml: should be a block of keys, not 0.5",
+        ),
         ({**LABEL}, "labels: name the classes of the label column"),
         ({**LABEL, "labels": {"background": [3]}}, "labels: name the classes"),
         ({**LABEL, "labels": {"lesion": 0}}, "0 is the background"),
@@ -126,8 +136,6 @@ def test_every_scale_that_conversion_cannot_compute_is_listed() -> None:
     }
     assert problems(roles={"source": ["mr"], "target": ["ct", "pet"]}, intensity=intensity) == [
         "intensity: column 'mr' has no scale",
-        "intensity.ct: a target has no percentiles at conversion; "
-        "use scale: window, cohort or shared",
         "intensity.pet: shares the scale of 'ct', which is not a source column (mr)",
     ]
 
@@ -139,6 +147,20 @@ def test_a_scale_is_not_shared_with_one_that_is_shared() -> None:
         "intensity.a: shares with 'b', which has no own scale",
         "intensity.b: shares with 'a', which has no own scale",
     ]
+
+
+def test_a_z_score_takes_how_many_deviations_reach_the_ends() -> None:
+    config = parse_config(plain(intensity={**plain()["intensity"], "mr": {"scale": "z_score"}}))
+    assert config.as_json()["intensity"]["mr"] == {
+        "scale": "z_score",
+        "deviations": 3.0,
+        "unit": None,
+    }
+    for deviations in (0, -1, float("inf")):
+        mr = {"scale": "z_score", "deviations": deviations}
+        assert problems(intensity={**plain()["intensity"], "mr": mr})[0].startswith(
+            "intensity.mr.deviations: "
+        )
 
 
 @pytest.mark.parametrize("scale", ["window", "percentile", "cohort"])

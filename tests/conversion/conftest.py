@@ -68,6 +68,7 @@ def make_converter(
     precision: Any = "fp32",
     answer: str | None = None,
     monitor: Monitor | None = None,
+    lists_lesions: bool = False,
     **convert: Any,
 ) -> Converter:
     """Make a converter from column `mr` to column `ct` around a function."""
@@ -94,6 +95,7 @@ def make_converter(
         patch=patch,
         answer=answer,
         monitor=monitor,
+        lists_lesions=lists_lesions,
     )
 
 

@@ -122,3 +122,73 @@ def test_only_the_largest_part_of_a_class_is_kept_where_asked(converter_of: Any)
     assert np.array_equal(every.volume.data[~stray], kept.volume.data[~stray])
     assert kept.facts["removed_ml"] == pytest.approx(8 * 0.008)
     assert every.facts["removed_ml"] == 0
+
+
+def spotted() -> Volume:
+    """Return a volume of 8 mm3 voxels with `high` spots of 1000, 8 and 1 voxels."""
+    values = np.zeros((24, 20, 16), np.float32)
+    values[2:12, 2:12, 2:12] = 900.0
+    values[16:18, 3:5, 3:5] = 900.0
+    values[21, 15, 12] = 900.0
+    return Volume(values, Grid(values.shape, np.diag([2.0, 2.0, 2.0, 1.0])))
+
+
+def test_parts_below_the_least_volume_become_background(converter_of: Any) -> None:
+    every = converted(converter_of, spotted())
+    kept = converted(converter_of, spotted(), minimum_ml={"high": 0.064})
+    gone = (every.volume.data == 7) & (kept.volume.data == 0)
+    assert np.argwhere(gone).tolist() == [[21, 15, 12]]
+    assert np.array_equal(every.volume.data[~gone], kept.volume.data[~gone])
+    assert (kept.facts["removed_parts"], kept.facts["removed_ml"]) == (1, 0.008)
+    assert (every.facts["removed_parts"], every.facts["removed_ml"]) == (0, 0)
+    one = converted(converter_of, spotted(), minimum_ml={"high": 1}, keep_largest=["high"])
+    assert (one.facts["removed_parts"], one.facts["volume_ml"]["high"]) == (2, 8.0)
+    none = converted(converter_of, spotted(), minimum_ml={"high": 9}, keep_largest=["high"])
+    assert none.facts["removed_parts"] == 3
+    assert not (none.volume.data == 7).any()
+
+
+def test_lesions_are_listed_of_what_is_left(converter_of: Any) -> None:
+    options = {"lesions": ["low", "high"], "minimum_ml": {"high": 0.02}}
+    answer = converted(converter_of, spotted(), lists_lesions=True, **options)
+    assert [(one.name, one.voxels) for one in answer.lesions] == [("high", 1000), ("high", 8)]
+    assert answer.lesions[1].centre_mm == (33.0, 7.0, 7.0)
+    assert answer.facts["lesions"] == {
+        "low": {"count": 0, "volume_ml": 0.0, "largest_ml": 0.0},
+        "high": {"count": 2, "volume_ml": 8.064, "largest_ml": 8.0},
+    }
+    assert answer.facts["lesions"]["high"]["volume_ml"] == answer.facts["volume_ml"]["high"]
+
+
+def test_probabilities_of_lesions_are_those_before_the_likeliest_won(converter_of: Any) -> None:
+    """On a grid of other voxels, against carrying the class's probability by hand."""
+    volume = slope(1.5, (33, 20, 16))
+    converter = converter_of(
+        lambda windows: torch.softmax(torch.cat([0 * windows, windows, 3 * windows], 1), 1),
+        labels=LABELS,
+        answer="areas",
+        fill_outside_body=False,
+        lists_lesions=True,
+        lesions=["high"],
+    )
+    prepared = converter.preprocessing.prepare_source({"mr": volume})
+    shares = torch.from_numpy(prepared.source)[None]
+    shares = torch.softmax(torch.cat([0 * shares, shares, 3 * shares], 1), 1)[0, 2]
+    carried = resample(shares.numpy(), prepared.grid, volume.grid, outside=0.0)
+    answer = converter({"mr": volume})
+    (one,) = answer.lesions
+    inside = answer.volume.data == 7
+    assert one.voxels == inside.sum() > 1000
+    assert one.mean_probability == pytest.approx(carried[inside].mean(), abs=1e-4)
+    assert one.max_probability == pytest.approx(carried[inside].max(), abs=1e-4)
+    assert 0.5 < one.mean_probability < one.max_probability
+
+
+def test_validation_pays_for_no_list(converter_of: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("medgen.conversion.decoding.measure_lesions", None)
+    answer = converted(converter_of, spotted(), lesions=["high"])
+    assert answer.lesions is None
+    assert "lesions" not in answer.facts
+    image = converter_of(lists_lesions=True, lesions=["high"])
+    assert image.lesions == ()
+    assert image({"mr": spotted()}).lesions is None

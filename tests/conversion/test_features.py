@@ -192,6 +192,13 @@ def codes(error: ConfigurationError) -> list[str]:
     return [problem.code for problem in error.problems]
 
 
+def test_a_network_whose_features_lack_a_margin_is_refused(make: Make) -> None:
+    deep = {"segmenter": {"network": {"name": "deep_medic", "channels": [4, 4], "hidden": [4]}}}
+    error = refused(make(methods=deep, train={"patch": [6, 6, 6]}))
+    assert codes(error) == ["E_FEATURES_NETWORK"]
+    assert "'deep_medic', whose features lack 6 voxels" in error.problems[0].message
+
+
 def test_another_method_and_another_column_are_refused_at_once(make: Make) -> None:
     error = refused(make(method="regression", train={"patch": [16] * 3}), column="pet")
     assert codes(error) == ["E_FEATURES_METHOD", "E_FEATURES_COLUMNS"]

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from medgen.data import Cache, fit_statistics, prepare_cohort, read_table
+from medgen.data import Cache, fit_decoding, fit_statistics, prepare_cohort, read_table
 from medgen.problems import Refusal
 from medgen.volumes import Volume, open_volume
 
@@ -42,6 +42,16 @@ def test_cohort_statistics_are_medians_inside_the_body(
         ends.append(np.percentile(decoded[preprocessing().prepare_source(volumes).body], [5, 95]))
     np.testing.assert_allclose(fitted["ct"], np.median(ends, axis=0), atol=1e-2)
     assert set(fitted) == {"ct"}
+
+
+def test_what_no_image_answer_is_decoded_by_is_not_fitted(tmp_path, config, preprocessing):
+    scales = {"mr": {"scale": "z_score"}, "t1": {"scale": "percentile"}}
+    roles = {"source": ["mr"], "target": ["t1"], "label": ["seg"]}
+    way = preprocessing(config(roles=roles, intensity=scales, labels={"lesion": 1}))
+    assert fit_statistics(way, []) == {}
+    assert fit_decoding(way, [], ["mr", "seg"]) == {}
+    with pytest.raises(Refusal, match=r"E_COHORT_EMPTY \[column t1\]"):
+        fit_decoding(way, [], ["t1", "seg"])
 
 
 def test_nothing_to_fit_opens_nothing(tmp_path, cohort_table, preprocessing):

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from medgen.config import CohortScale, PercentileScale, SharedScale, WindowScale
+from medgen.config import CohortScale, PercentileScale, SharedScale, WindowScale, ZScoreScale
 from medgen.data import Codec, fit_cohort, measure
 from medgen.data.intensity import unit_of
 from medgen.problems import Refusal
@@ -89,6 +89,59 @@ def test_air_is_nothing_unless_the_body_itself_goes_below(lowest, air):
 def test_flat_values_are_refused(inside):
     with pytest.raises(Refusal, match="E_FLAT_INTENSITY"):
         measure(PercentileScale(scale="percentile"), np.full(9, 7.0), np.full(9, inside))
+
+
+@given(
+    seed=st.integers(0, 99),
+    centre=st.floats(-100, 1000),
+    width=st.floats(0.1, 300),
+    deviations=st.floats(0.5, 6),
+)
+def test_z_scores_put_the_mean_at_0_and_so_many_deviations_at_1(seed, centre, width, deviations):
+    values = np.random.default_rng(seed).normal(centre, width, (9, 8, 7))
+    inside = np.random.default_rng(seed + 1).random((9, 8, 7)) < 0.6
+    values[~inside] = 1e5  # what lies outside the body counts for nothing
+    scale = ZScoreScale(scale="z_score", deviations=deviations)
+    codec = measure(scale, values, inside, unit="counts")
+    assert (codec.clip, codec.unit) == (False, "counts")
+    encoded = codec.encode(values[inside]).astype(np.float64)
+    assert encoded.mean() == pytest.approx(0.0, abs=1e-4)
+    assert encoded.std() == pytest.approx(1 / deviations, rel=1e-4)
+    assert codec.clipped(values) == 0
+    np.testing.assert_allclose(codec.decode(encoded), values[inside], atol=1e-3 * (width + 1))
+
+
+@given(gain=st.floats(1e-3, 1e3), offset=st.floats(-1e3, 1e3))
+def test_z_scores_do_not_see_gain_or_offset(gain, offset):
+    values = np.random.default_rng(0).gamma(2.0, 50.0, 500)
+    scale = ZScoreScale(scale="z_score")
+    changed = gain * values + gain * offset
+    first, second = (measure(scale, v, body(v)).encode(v) for v in (values, changed))
+    np.testing.assert_allclose(second, first, atol=1e-4)
+
+
+def test_air_of_z_scores_is_nothing_though_the_low_end_is_below_it():
+    values = np.concatenate([np.zeros(50), np.linspace(1, 1000, 500)])
+    codec = measure(ZScoreScale(scale="z_score"), values, values > 0)
+    assert codec.low < 0.0 == codec.background
+    normalised = values - 500.0
+    below = measure(ZScoreScale(scale="z_score"), normalised, values > 0)
+    assert below.background == pytest.approx(np.percentile(normalised[values > 0], 0.5))
+
+
+@pytest.mark.parametrize("inside", [True, False])
+@pytest.mark.parametrize("value", [0.0, 7.0, 0.1, 1e-30])
+def test_a_deviation_of_0_is_refused(inside, value):
+    values = np.full((7, 11, 13), value, np.float32)
+    with pytest.raises(Refusal, match="E_FLAT_INTENSITY"):
+        measure(ZScoreScale(scale="z_score"), values, np.full(values.shape, inside))
+
+
+def test_z_scores_name_the_unit_that_files_lack():
+    values = np.linspace(0, 10, 50)
+    scale = ZScoreScale(scale="z_score", unit="SUV")
+    assert unit_of(scale) == measure(scale, values, values > 0).unit == "SUV"
+    assert unit_of(ZScoreScale(scale="z_score")) == "arbitrary"
 
 
 def test_cohort_and_shared_scales():

@@ -195,8 +195,21 @@ def test_a_shared_scale_is_the_other_column_s_own(volumes, config, preprocessing
     trained = way.prepare_case(case)
     assert trained.codecs["ct"] == trained.codecs["mr"]
     assert way.prepare_source({"mr": case["mr"]}).target_codecs["ct"] == trained.codecs["mr"]
-    assert not way.jitters("mr")
-    assert preprocessing().jitters("mr")
+    assert way.jitter == (False,)
+    assert preprocessing().jitter == (True,)
+
+
+def test_z_scores_are_measured_on_the_body_of_each_volume(volumes, config, preprocessing):
+    scales = {"mr": {"scale": "z_score", "deviations": 2}, "ct": {"scale": "cohort"}}
+    way = preprocessing(config(intensity=scales), {"ct": (0.0, 500.0)})
+    case = volumes()
+    prepared = way.prepare_source(case)
+    inside = prepared.source[0][prepared.body].astype(np.float64)
+    assert inside.mean() == pytest.approx(0.0, abs=1e-5)
+    assert inside.std() == pytest.approx(0.5, abs=1e-5)
+    brighter = {"mr": case["mr"].with_data(50 * case["mr"].data)}
+    np.testing.assert_allclose(way.prepare_source(brighter).source, prepared.source, atol=1e-4)
+    assert way.jitter == (True,)
 
 
 def test_a_cohort_scale_comes_from_the_run(volumes, config, preprocessing):

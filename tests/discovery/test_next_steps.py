@@ -61,6 +61,11 @@ def test_labels_are_another_way() -> None:
     assert "--output lesion_segmentation.yaml" in steps("t1", "lesion")
 
 
+def test_two_scanners_are_not_proposed_of_columns_alone() -> None:
+    """Which rows are of the scanner without labels is not said by columns."""
+    assert "lesion_adaptation" not in steps("flair", "t2", "pd", "lesion")
+
+
 def test_a_lone_column_lists_the_configurations() -> None:
     assert steps("swi").startswith("medgen init  #")
 

@@ -14,6 +14,8 @@ from medgen.methods import METHODS
 from medgen.networks import (
     ContextDiscriminatorOptions,
     ContextFCNOptions,
+    DeepMedicOptions,
+    DomainDiscriminatorOptions,
     PatchDiscriminatorOptions,
     Pix2PixUNetOptions,
     ResidualEncoderUNetOptions,
@@ -30,7 +32,13 @@ BATCH_NORMED = PatchDiscriminatorOptions(channels=4, layers=1, norm="batch", pad
 PIX2PIX = Pix2PixUNetOptions(channels=4, levels=3)
 FCN = ContextFCNOptions(channels=2)
 
+DEEP_MEDIC = DeepMedicOptions(
+    subsampling=(2,), channels=(4, 4, 4), hidden=(6,), dropout=0.0, residual=True
+)
+DOMAINS = DomainDiscriminatorOptions(channels=4, layers=2)
+
 SMALL: Mapping[str, Mapping[str, Any]] = {
+    "adapted_segmenter": {"network": GENERATOR, "discriminator": DOMAINS},
     "conditional_gan": {"generator": GENERATOR, "discriminator": DISCRIMINATOR},
     "context_aware_gan": {
         "generator": FCN,
@@ -53,7 +61,19 @@ SETTINGS = {
     "two channels, unbounded": Setting(
         source_channels=2, target_channels=1, head="linear", classes=3
     ),
+    "two domains of two channels": Setting(
+        source_channels=2, target_channels=2, head="linear", classes=3
+    ),
 }
+
+ALIKE = {"adapted_segmenter"}
+"""Methods that read source and target by one network: as many channels in both."""
+
+KINDS = (
+    ("one bounded channel", "two channels, unbounded"),
+    ("one bounded channel", "two domains of two channels"),
+)
+"""The kinds of data that a method meets, and one that reads both domains alike."""
 
 VARIANTS: Mapping[str, tuple[str, str, Mapping[str, Any]]] = {
     "gea_gan": (
@@ -80,6 +100,21 @@ VARIANTS: Mapping[str, tuple[str, str, Mapping[str, Any]]] = {
         "cycle_gan",
         "one bounded channel",
         {"generator": GENERATOR, "discriminator": DISCRIMINATOR, "lambda_background": 0.0},
+    ),
+    "adapted_deep_medic": (
+        "adapted_segmenter",
+        "two domains of two channels",
+        {
+            "network": DEEP_MEDIC,
+            "discriminator": DOMAINS,
+            "taps": ("layer_2", "hidden_1"),
+            "adversarial": "inverted",
+        },
+    ),
+    "segmenter_deep_medic": (
+        "segmenter",
+        "two channels, unbounded",
+        {"network": DEEP_MEDIC},
     ),
     "conditional_gan_every_term": (
         "conditional_gan",
@@ -154,6 +189,7 @@ class Game:
         first = source[:, :1]
         everything = {
             "source": source,
+            "source_at_large": source.flip(2),
             "target": torch.where(first > 0.2, 0.8, 0.3 * first - 0.4).repeat(
                 1, max(1, self.setting.target_channels), 1, 1, 1
             ),
@@ -184,7 +220,7 @@ class Game:
 
 @pytest.fixture(
     params=[
-        *((name, data) for name in sorted(METHODS) for data in SETTINGS),
+        *((name, data) for name in sorted(METHODS) for data in KINDS[name in ALIKE]),
         *((name, data) for name, (_, data, _) in VARIANTS.items()),
     ],
     ids="-".join,

@@ -31,7 +31,8 @@ def test_players_optimizers_answers_and_stages_fit_together(game: Any) -> None:
     assert method.answers
     assert all(stage.players <= set(players) for stage in method.stages)
     assert not method.stages or abs(sum(s.fraction for s in method.stages) - 1) < 1e-9
-    roles = {"source", "target", "label", "mask", "source_body", "target_body"}
+    roles = {"source", "source_at_large", "target", "label", "mask"}
+    roles |= {"source_body", "target_body"}
     assert all(group and group <= roles for group in method.reads)
 
 

@@ -21,7 +21,15 @@ from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 from torch import Tensor, nn
 
-from medgen.config import ConvertConfig, PercentileScale, PreprocessingConfig, Roles, SharedScale
+from medgen.config import (
+    ConvertConfig,
+    OwnScale,
+    PercentileScale,
+    PreprocessingConfig,
+    Roles,
+    SharedScale,
+    ZScoreScale,
+)
 from medgen.conversion import Converter, Provenance, convert_files
 from medgen.data import Preprocessing
 from medgen.method import Answer, Batch, Clock, Losses, Method, Minimize, OptimizerSpec
@@ -55,13 +63,18 @@ class Identity(Method):
         return source
 
 
-def identity_converter(spacing_mm: tuple[float, float, float], **convert: Any) -> Converter:
+PERCENTILE, Z_SCORE = PercentileScale(scale="percentile"), ZScoreScale(scale="z_score")
+
+
+def identity_converter(
+    spacing_mm: tuple[float, float, float], scale: OwnScale = PERCENTILE, **convert: Any
+) -> Converter:
     settings_ = ConvertConfig(overlap_voxels=3, fill_outside_body=False, **convert)
     preprocessing = Preprocessing(
         roles=Roles.model_validate({"source": ["mr"], "target": ["ct"]}),
         settings=PreprocessingConfig(spacing_mm=spacing_mm, crop="none"),
         intensity={
-            "mr": PercentileScale(scale="percentile"),
+            "mr": scale,
             "ct": SharedScale.model_validate({"scale": "shared", "with": "mr"}),
         },
         interpolation=settings_.interpolation,
@@ -114,12 +127,17 @@ several = settings(max_examples=25, suppress_health_check=[HealthCheck.too_slow]
 
 
 @several
-@given(grids(), st.integers(0, 99), st.sampled_from(["edge", "reflect"]))
+@given(
+    grids(),
+    st.integers(0, 99),
+    st.sampled_from(["edge", "reflect"]),
+    st.sampled_from([PERCENTILE, Z_SCORE]),
+)
 def test_an_identity_converts_a_volume_to_itself_borders_included(
-    grid: Grid, seed: int, padding: str
+    grid: Grid, seed: int, padding: str, scale: OwnScale
 ) -> None:
     volume = Volume(head(grid.shape, seed), grid)
-    converted = identity_converter(ras_spacing(grid), padding=padding)({"mr": volume}).volume
+    converted = identity_converter(ras_spacing(grid), scale, padding=padding)({"mr": volume}).volume
     assert converted.grid.same_as(grid, tolerance_mm=1e-6)
     np.testing.assert_allclose(converted.data, volume.data, rtol=0, atol=0.01)
 

@@ -9,10 +9,12 @@ from pydantic import BaseModel
 
 from medgen.config import Strict, validate_block
 from medgen.networks import (
+    DEEP_MEDIC,
     PATCH_DISCRIMINATOR,
     UNET,
     ContextDiscriminatorOptions,
     ContextFCNOptions,
+    DeepMedicOptions,
     DiscriminatorOptions,
     GeneratorOptions,
     PatchDiscriminatorOptions,
@@ -34,6 +36,7 @@ class Block(Strict):
     generator: GeneratorOptions = UNET
     network: SegmenterOptions = UNET
     discriminator: DiscriminatorOptions = PATCH_DISCRIMINATOR
+    adapted: Annotated[SegmenterOptions, nameless_is("deep_medic")] = DEEP_MEDIC
     other: Annotated[GeneratorOptions, nameless_is("pix2pix_unet")] = Pix2PixUNetOptions()
 
 
@@ -51,6 +54,9 @@ def read(**block: Any) -> Block:
         ("generator", "resnet_generator", ResNetGeneratorOptions),
         ("network", "unet", UNetOptions),
         ("network", "residual_encoder_unet", ResidualEncoderUNetOptions),
+        ("network", "deep_medic", DeepMedicOptions),
+        ("adapted", "deep_medic", DeepMedicOptions),
+        ("adapted", "unet", UNetOptions),
         ("discriminator", "patch_discriminator", PatchDiscriminatorOptions),
         ("discriminator", "context_discriminator", ContextDiscriminatorOptions),
     ],
@@ -66,6 +72,7 @@ def test_without_a_name_a_block_changes_the_default() -> None:
     assert read(generator={}).generator == UNET
     assert read(network={"features": 4}).network == UNetOptions(features=4)
     assert read(discriminator={"layers": 1}).discriminator == PatchDiscriminatorOptions(layers=1)
+    assert read(adapted={"dropout": 0.1}).adapted == DeepMedicOptions(dropout=0.1)
     assert read(other={"channels": 8}).other == Pix2PixUNetOptions(channels=8)
     assert read(other={"name": "unet"}).other == UNET
 
@@ -87,9 +94,10 @@ def test_what_was_written_is_read_again() -> None:
         ("generator", None, f"None is not known; known here: {GENERATORS}"),
         ("generator", ["unet"], f"known here: {GENERATORS}"),
         ("generator", "patch_discriminator", f"known here: {GENERATORS}"),
-        ("network", "pix2pix_unet", "known here: unet, residual_encoder_unet"),
-        ("network", "resnet_generator", "known here: unet, residual_encoder_unet"),
-        ("network", "context_fcn", "known here: unet, residual_encoder_unet"),
+        ("network", "pix2pix_unet", "known here: unet, residual_encoder_unet, deep_medic"),
+        ("network", "resnet_generator", "known here: unet, residual_encoder_unet, deep_medic"),
+        ("network", "context_fcn", "known here: unet, residual_encoder_unet, deep_medic"),
+        ("generator", "deep_medic", f"known here: {GENERATORS}"),
         ("discriminator", "unet", "known here: patch_discriminator, context_discriminator"),
     ],
 )
@@ -135,5 +143,7 @@ def test_a_network_is_a_block(value: Any) -> None:
 def test_a_wrong_value_is_placed() -> None:
     with pytest.raises(ConfigurationError, match=r"methods\.some\.generator\.levels: .* 2"):
         read(generator={"name": "pix2pix_unet", "levels": 1})
+    with pytest.raises(ConfigurationError, match=r"network\.subsampling: .*\[3, 3\] has a factor"):
+        read(network={"name": "deep_medic", "subsampling": [3, 3]})
     with pytest.raises(ConfigurationError, match="blocks has 6 stages and channels 2"):
         read(generator={"name": "residual_encoder_unet", "channels": [4, 8]})

@@ -10,6 +10,7 @@ import torch
 
 from medgen.networks import (
     ContextFCNOptions,
+    DeepMedicOptions,
     Generator,
     GeneratorBlock,
     Pix2PixUNetOptions,
@@ -27,6 +28,7 @@ SMALL: dict[str, GeneratorBlock] = {
     "residual_encoder_unet": ResidualEncoderUNetOptions(channels=(4, 6, 16), blocks=(1, 2, 2)),
     "context_fcn": ContextFCNOptions(channels=4),
     "resnet_generator": ResNetGeneratorOptions(channels=4, blocks=1),
+    "deep_medic": DeepMedicOptions(channels=(4, 4, 4, 5, 6), hidden=(6,), dropout=0.2),
 }
 
 

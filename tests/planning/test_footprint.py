@@ -17,7 +17,9 @@ from medgen.problems import ConfigurationError
 
 UNET = {"name": "unet", "channels": [4, 8, 16], "features": 4}
 JUDGE = {"name": "patch_discriminator", "channels": 4, "layers": 1}
+NARROW = {"channels": [2, 3, 3, 3], "hidden": [5]}
 SMALL: dict[str, dict[str, Any]] = {
+    "adapted_segmenter": {"network": NARROW, "discriminator": {"channels": 4}},
     "context_aware_gan": {"generator": {"name": "context_fcn", "channels": 2}},
     "ea_gan": {
         "generator": {"name": "pix2pix_unet", "channels": 4, "levels": 3},
@@ -39,7 +41,7 @@ SMALL: dict[str, dict[str, Any]] = {
 def small(config: Callable[..., Config], method: str, **train: Any) -> Config:
     roles: dict[str, Any] = {"source": ["mr"], "target": ["ct"]}
     more: dict[str, Any] = {}
-    if method == "segmenter":
+    if "segmenter" in method:
         roles["label"] = ["label"]
         more["labels"] = {"middle": 1}
     train = {"patch": [24, 24, 24], "batch_size": 1, **train}
@@ -100,6 +102,19 @@ def test_the_context_around_a_patch_is_counted(config: Callable[..., Config]) ->
     assert one.flops == pytest.approx(2 * (2 * first + 3 * others), rel=1e-6)
     assert one.margin == 8
     assert found(small(config, "regression")).margin == 0
+
+
+def test_the_context_of_both_pathways_is_counted(config: Callable[..., Config]) -> None:
+    """Two layers take four voxels of each grid; one of the coarse grid stands for three."""
+    block = {"segmenter": {"network": {"name": "deep_medic", "channels": [2, 3], "hidden": [4]}}}
+    settings = small(config, "segmenter", patch=[6, 9, 12]).model_copy(update={"methods": block})
+    one = found(settings)
+    assert one.margin == 6
+    first = 8 * 11 * 14 + 4 * 5 * 6  # of the fine grid, and of blocks of three
+    second = 6 * 9 * 12 + 2 * 3 * 4
+    others = 27 * 2 * 3 * second + (6 * 4 + 4 * 2) * 6 * 9 * 12
+    # Forward, for the weights and for what goes in, which nobody asks of the first.
+    assert one.flops == pytest.approx(2 * (2 * 27 * 1 * 2 * first + 3 * others), rel=1e-6)
 
 
 def test_what_a_chain_feeds_is_counted(config: Callable[..., Config]) -> None:

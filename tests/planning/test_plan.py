@@ -7,6 +7,7 @@ import pytest
 
 from medgen.config import Config, read_config
 from medgen.methods import METHODS
+from medgen.networks import DeepMedicOptions
 from medgen.planning import Budget, Plan, budget_of, plan
 from medgen.planning.editing import MARK
 from medgen.planning.generators import generators_of
@@ -32,6 +33,7 @@ train:
 
 
 KEYS = {
+    "adapted_segmenter": (),
     "context_aware_gan": (),
     "cycle_gan": ("channels",),
     "ea_gan": ("channels", "levels"),
@@ -40,6 +42,12 @@ KEYS = {
     "segmenter": ("channels", "features"),
 }
 """What a plan decides of each method's own network."""
+
+
+MORE = {
+    "adapted_segmenter": "methods: {adapted_segmenter: {network: {channels: [4, 4], hidden: [4]}}}"
+}
+"""What is added to the file, so that less has to be measured."""
 
 
 def made(
@@ -74,7 +82,7 @@ def test_the_plan_is_a_configuration_that_assembles(
     method: str, make_cohort: Callable[..., Path], tmp_path: Path
 ) -> None:
     table = make_cohort(spacing=(6.0, 6.0, 6.0))
-    found = made(table, tmp_path, method)
+    found = made(table, tmp_path, method, more=MORE.get(method, ""))
     path = tmp_path / "new.yaml"
     path.write_text(found.text, encoding="utf-8")
     config = read_config(path)
@@ -237,6 +245,29 @@ def test_a_residual_generator_is_told_by_its_width_and_its_reach(
     assert "in place of 32: features at full resolution on a processor; 3 residual" in change.reason
     assert "79 voxels along an axis" in change.reason
     assert min(found.choice.config.train.patch) >= 40
+
+
+@pytest.mark.parametrize(("subsampling", "divisor", "margin"), [((3,), 3, 9), ((3, 5), 15, 15)])
+def test_deep_medic_is_kept_and_its_blocks_and_margin_are_counted(
+    subsampling: tuple[int, ...],
+    divisor: int,
+    margin: int,
+    make_cohort: Callable[..., Path],
+    tmp_path: Path,
+) -> None:
+    given = DeepMedicOptions(subsampling=subsampling, channels=(4, 4, 4), hidden=(4,))
+    keys = f"name: deep_medic, subsampling: {list(subsampling)}, channels: [4, 4, 4], hidden: [4]"
+    table = make_cohort(spacing=(6.0, 6.0, 6.0), shape=(30, 38, 30))
+    more = f"methods: {{segmenter: {{network: {{{keys}}}}}}}\n"
+    found = made(table, tmp_path, "segmenter", more=more)
+    config = found.choice.config
+    assert found.choice.footprint.margin == margin
+    assert all(length % divisor == 0 for length in config.train.patch)
+    assert min(config.train.patch) >= 2 * max(subsampling)
+    assert generators_of(config) == {"network": given}
+    (change,) = (change for change in found.changes if change.path[-1] == "patch")
+    assert f"Multiples of {divisor}. The network sees {margin} voxels more" in change.reason
+    assemble(config)
 
 
 def apart(table: Path) -> Path:

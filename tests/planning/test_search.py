@@ -84,9 +84,12 @@ def test_a_small_body_gets_a_legal_patch_of_every_method(
     config: Callable[..., Any],
 ) -> None:
     more: dict[str, Any] = {}
-    if method == "segmenter":
+    if "segmenter" in method:
         roles = {"source": ["mr"], "label": ["label"]}
-        more = {"roles": roles, "labels": {"middle": 1}}
+        if method == "adapted_segmenter":
+            roles["target"] = ["ct"]
+            more["methods"] = {method: {"network": {"channels": [4, 4], "hidden": [4]}}}
+        more |= {"roles": roles, "labels": {"middle": 1}}
     settings = config(method=method, **more)
     survey = surveyed(facts("a", extent_mm=(50.0, 74.0, 60.0)))
     found = search(settings, survey, budget(8))

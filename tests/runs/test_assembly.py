@@ -44,7 +44,11 @@ def test_channels_and_head_follow_the_data() -> None:
 def test_a_method_without_a_block_takes_its_own_defaults(method: str) -> None:
     # CycleGAN's identity term wants as many source as target channels; here there are two.
     given = {"cycle_gan": {"lambda_identity": 0.0}} if method == "cycle_gan" else {}
-    built, specs = assemble(config(method, **given))
+    raw = config(method, **given).as_json()
+    if method == "adapted_segmenter":  # whose domains are alike, and whose blocks are of three
+        raw["roles"]["target"] = raw["roles"]["source"]
+        raw["train"]["patch"] = [9, 9, 9]
+    built, specs = assemble(parse_config(raw))
     assert type(built) is METHODS[method]
     assert specs == dict(built.optimizers())
 
@@ -86,6 +90,50 @@ def test_a_missing_role_is_named() -> None:
     raw["roles"]["target"] = None
     with pytest.raises(ConfigurationError, match="target"):
         assemble(parse_config(raw))
+
+
+@pytest.mark.parametrize(
+    ("scale", "measured"), [("percentile", "percentiles"), ("z_score", "z-scores")]
+)
+@pytest.mark.parametrize("method", ["regression", "cycle_gan"])
+def test_a_scale_that_no_answer_can_be_decoded_by_is_refused(
+    method: str, scale: str, measured: str
+) -> None:
+    """A segmenter's answers are decoded by classes: it takes any scale of a target."""
+    raw = config(method, cycle_gan={"lambda_identity": 0.0}).as_json()
+    raw["intensity"]["ct"] = {"scale": scale}
+    with pytest.raises(ConfigurationError) as caught:
+        assemble(parse_config(raw))
+    assert [(problem.message, problem.advice) for problem in caught.value.problems] == [
+        (
+            f"intensity.ct: a target has no {measured} at conversion",
+            "use scale: window, cohort or shared",
+        )
+    ]
+    assemble(parse_config({**raw, "method": "segmenter"}))
+
+
+@pytest.mark.parametrize("scale", ["percentile", "z_score"])
+def test_a_target_that_is_only_read_may_be_measured_on_its_own_volumes(scale: str) -> None:
+    raw = config("adapted_segmenter").as_json()
+    raw["roles"]["source"] = {"columns": ["flair", "t2"], "where": {"site": "one"}}
+    raw["roles"]["target"] = {"columns": ["flair", "pd"], "where": {"site": "two"}}
+    raw["intensity"] = {column: {"scale": scale} for column in ("flair", "t2", "pd")}
+    raw["train"]["patch"] = [48, 48, 48]
+    method, _ = assemble(parse_config(raw))
+    assert {answer.kind for answer in method.answers.values()} == {"labels"}
+    with pytest.raises(ConfigurationError, match=r"intensity\.pd: a target has no"):
+        assemble(parse_config({**raw, "method": "conditional_gan"}))
+
+
+def test_an_unpaired_answer_is_not_decoded_by_z_scores() -> None:
+    raw = config("cycle_gan", cycle_gan={"lambda_identity": 0.0}).as_json()
+    raw["intensity"]["t2"] = {"scale": "z_score"}
+    with pytest.raises(
+        ConfigurationError, match=r"intensity\.t2: method 'cycle_gan' answers in it"
+    ):
+        assemble(parse_config(raw))
+    assemble(parse_config({**raw, "method": "regression"}))
 
 
 @pytest.mark.parametrize("name", shipped_configs())

@@ -200,6 +200,14 @@ def test_another_method_is_refused(lend: Any) -> None:
     assert "segmenter" in error.value.problems[0].advice
 
 
+def test_a_network_whose_features_lack_a_margin_is_refused(lend: Any) -> None:
+    deep = {"segmenter": {"network": {"name": "deep_medic", "channels": [4, 4], "hidden": [4]}}}
+    theirs = segmenter(methods=deep, train={"patch": [6, 6, 6]})
+    with pytest.raises(ConfigurationError, match=r"'deep_medic', .* lack 6 voxels") as error:
+        lend(theirs, borrower())
+    assert codes(error) == ["E_FEATURES_NETWORK"], "and nothing of the patch besides"
+
+
 def test_a_segmenter_of_other_columns_is_refused(lend: Any) -> None:
     roles = {"source": ["mr"], "label": ["tissue"]}
     with pytest.raises(ConfigurationError) as error:

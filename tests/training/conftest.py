@@ -40,18 +40,19 @@ def tiny_cohort(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return the table of five tiny cases: three to train on, one to validate, one to test."""
     folder = tmp_path_factory.mktemp("tiny_cohort")
     splits = ["train", "train", "train", "validation", "test"]
-    lines = ["case,patient,split,mr,ct,seg"]
+    lines = ["case,patient,split,site,mr,ct,seg"]
     for index, split in enumerate(splits):
         name = f"c{index}"
         write_case(folder, name, index)
         files = ",".join(f"{name}_{column}.nii.gz" for column in ("mr", "ct", "seg"))
-        lines.append(f"{name},p{index},{split},{files}")
+        lines.append(f"{name},p{index},{split},{'abaab'[index]},{files}")
     table = folder / "cases.csv"
     table.write_text("\n".join(lines) + "\n", encoding="utf-8")
     return table
 
 
 PROFILES = {
+    "adapted_segmenter": {"profile": "segmentation", "best_by": {"name": "dice", "mode": "max"}},
     "segmenter": {"profile": "segmentation", "best_by": {"name": "dice", "mode": "max"}},
 }
 """How validation scores methods whose answer is not in HU."""
@@ -71,6 +72,11 @@ def tiny_config(method: str = "conditional_gan", **train: Any) -> Config:
         },
         "method": method,
         "methods": {
+            "adapted_segmenter": {
+                "network": {"subsampling": [2], "channels": [4, 4], "hidden": [4]},
+                "discriminator": {"channels": 4, "layers": 1},
+                "ramp_from": 0.2,
+            },
             "conditional_gan": {"generator": unet, "discriminator": judge},
             "context_aware_gan": {
                 "generator": {"name": "context_fcn", "channels": 2},
@@ -105,6 +111,9 @@ def tiny_config(method: str = "conditional_gan", **train: Any) -> Config:
         },
         "convert": {"overlap_voxels": 4},
     }
+    if method == "adapted_segmenter":  # one column of two sites, labelled at the first
+        raw["roles"]["source"] = {"columns": ["mr"], "where": {"site": "a"}}
+        raw["roles"]["target"] = {"columns": ["mr"], "where": {"site": "b"}}
     return parse_config(raw)
 
 

@@ -11,7 +11,8 @@ import pytest
 from medgen.config import parse_config
 from medgen.problems import ConfigurationError, Refusal
 from medgen.training import prepare_session
-from medgen.training.data import Cohort, dose_fractions, read_cohort
+from medgen.training.cohort import Cohort, read_cohort
+from medgen.training.statistics import dose_fractions
 
 PAIR = (frozenset({"source", "target"}),)
 EITHER = (frozenset({"source"}), frozenset({"target"}))

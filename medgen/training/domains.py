@@ -1,4 +1,4 @@
-"""What training without pairs asks of the data: domains to be like, and cases to validate on."""
+"""What training on several domains asks of the data: who belongs where, and who is validated."""
 
 from __future__ import annotations
 
@@ -8,8 +8,9 @@ from functools import partial
 from medgen.config import Roles
 from medgen.data import Group, Row, Table
 from medgen.data.domain import Domain, fit_domain
-from medgen.data.groups import cases_of
+from medgen.data.groups import ROLE_OF, cases_of
 from medgen.method import Answer, Method
+from medgen.problems import ConfigurationError, Problem
 from medgen.runs import MONITOR
 
 DOUBT = f"{MONITOR}doubt"
@@ -22,6 +23,11 @@ def unpaired_answers(method: Method) -> list[Answer]:
     return [answer for answer in answers if answer.kind == "image" and not method.pairs(answer)]
 
 
+def sources_of(method: Method) -> tuple[str, ...]:
+    """Return the roles that answers start from, each once."""
+    return tuple(dict.fromkeys(answer.source for answer in method.answers.values()))
+
+
 def is_unpaired(method: Method) -> bool:
     """Tell whether the first answer is unpaired: the one that is validated."""
     return next(iter(method.answers.values())) in unpaired_answers(method)
@@ -30,8 +36,26 @@ def is_unpaired(method: Method) -> bool:
 def columns_of(roles: Roles, names: Sequence[str]) -> tuple[str, ...]:
     """Return the columns of the roles named, each once; the configuration may lack some roles."""
     named = {"source": roles.source, "target": roles.target, "label": roles.label}
-    columns = (column for name in names if (role := named.get(name)) for column in role.columns)
+    found = (role for name in names if (role := named.get(ROLE_OF.get(name, name))))
+    columns = (column for role in found for column in role.columns)
     return tuple(dict.fromkeys(columns))
+
+
+def check_domains(table: Table, roles: Roles, reads: Sequence[frozenset[str]]) -> None:
+    """Refuse a case that counts as labelled and as of the domain without labels.
+
+    Raises:
+        ConfigurationError: E_DOMAINS_OVERLAP.
+    """
+    labelled = [keys for keys in reads if "label" in keys]
+    others = [keys for keys in reads if "target" in keys and "label" not in keys]
+    if not labelled or not others:
+        return
+    both = cases_of(table, roles, labelled[0]) & cases_of(table, roles, others[0])
+    if both:
+        message = f"{len(both)} cases, such as {min(both)}, count as source and as target"
+        advice = "say which rows are whose: `{columns: [...], where: {site: ...}}` under both roles"
+        raise ConfigurationError(Problem("E_DOMAINS_OVERLAP", message, advice))
 
 
 def measure_domains(
@@ -50,14 +74,19 @@ def measure_domains(
 
 
 def answerable(table: Table, rows: Sequence[Row], roles: Roles, method: Method) -> list[Row]:
-    """Return the rows that validation answers: of an unpaired method, those of the source's domain.
+    """Return the rows that validation answers: of a method with several domains, its source's.
 
-    The others serve the way back, which is not validated. A paired method's rows are all answered,
-    and those that lack an image are refused elsewhere.
+    Of an unpaired method the others serve the way back, which is not validated; of one that adapts
+    to a domain without labels nothing could be scored there. Of a method with one domain all rows
+    are answered that `where` admits, and those that lack an image are refused elsewhere.
     """
-    if not is_unpaired(method):
-        return list(rows)
-    admitted = cases_of(table, roles, ["source"])
+    first = next(iter(method.answers.values()))
+    if is_unpaired(method):
+        admitted = cases_of(table, roles, ["source"])
+    elif len(method.reads) > 1:
+        admitted = cases_of(table, roles, [first.source, first.target])
+    else:
+        admitted = frozenset(row.case for row in table.select(roles.source.where))
     return [row for row in rows if row.case in admitted]
 
 

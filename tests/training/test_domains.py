@@ -27,7 +27,7 @@ from medgen.problems import ConfigurationError, GuardStop, Interrupted, Refusal
 from medgen.runs import RunFolder, build, describe, load_model
 from medgen.training import Session, prepare_session, train
 from medgen.training.chain import check_chain
-from medgen.training.data import read_cohort
+from medgen.training.cohort import read_cohort
 from medgen.training.scoring import best_by_of, check_profile
 from medgen.training.validation import JUDGED, Scores, Validation
 from medgen.volumes import Volume, open_volume, write_volume
