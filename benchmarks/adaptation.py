@@ -50,7 +50,7 @@ from medgen.runs import RunFolder, choose_device, config_digest, load_model
 CONFIG = Path(__file__).parents[1] / "configs" / "lesion_adaptation_demo.yaml"
 SEED, PERSONS = 17, 48
 """Of the sample cohort: others than those on which settings were chosen."""
-VALIDATIONS = 6
+VALIDATIONS = 4
 """In each run: as many choices of weights."""
 
 

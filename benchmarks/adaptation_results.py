@@ -49,7 +49,9 @@ def points_of(*logs: str) -> list[dict[str, float]]:
 
 
 def penalised(point: Point, penalties: Mapping[str, float]) -> float:
-    """Return a validation's Dice less each figure times its penalty."""
+    """Return a validation's Dice less each figure times its penalty; what finds nothing is last."""
+    if point[DICE] <= 0:
+        return -math.inf
     return point[DICE] - sum(weight * point[name] for name, weight in penalties.items())
 
 

@@ -77,8 +77,8 @@ SOURCE_ONLY = ("source_only", "source_only_shared")
 UPPER_BOUND = "target_labels"
 LESS = "without the swapped channel"
 ROWS = {
-    "source_only": Row("source only", curve=True),
-    "source_only_shared": Row(f"source only, {LESS}", shared=True, curve=True),
+    "source_only": Row("source only"),
+    "source_only_shared": Row(f"source only, {LESS}", shared=True),
     ADAPTED: Row("adapted", adapted=True, curve=True),
     "adapted_shared": Row(f"adapted, {LESS}", adapted=True, shared=True, curve=True),
     "intensity": Row("strong intensity augmentation", intensity=0.4),

@@ -81,6 +81,8 @@ class Place:
         outcome = convert_cohort(model, cases, answers, device=self.device, options=options)
         if problems := [problem for result in outcome.results for problem in result.problems]:
             raise Refusal(problems)
+        if outcome.interrupted:
+            raise SystemExit(f"{key}: stopped; call it again to go on")
         return self.scores(answers, data, key)
 
     def scores(self, answers: Path, data: Path, key: str) -> Scores:

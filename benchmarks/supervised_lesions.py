@@ -32,6 +32,7 @@ from medgen.volumes import open_volume
 NARROW = {"name": "deep_medic", "channels": [12, 12, 16, 16, 16, 16, 20, 20], "hidden": [60, 60]}
 UNET = {"name": "unet", "channels": [16, 32, 64], "features": 8, "residual_units": 2}
 THRESHOLD = "threshold"
+WIDE = "[63, 63, 63]"
 
 
 @dataclass(frozen=True)
@@ -43,18 +44,24 @@ class Network:
     patch: int = 0
     """Voxels along each axis of what is answered."""
     batch: int = 0
+    rate: float = 1e-3
+    """The learning rate."""
+    window: str = "auto"
+    """Of conversion; by patches of 9 voxels most of a DeepMedic's work would be its margin."""
 
     def settings(self) -> list[str]:
         """Return the overrides that make the demo's configuration this network's."""
-        block = {"segmenter": {"network": dict(self.options)}}
+        moved = {"segmenter": {"learning_rate": self.rate}}
+        block = {"segmenter": {"network": dict(self.options), "optimizers": moved}}
         patch = f"train.patch={[self.patch] * 3}"
-        return [f"methods={json.dumps(block)}", patch, f"train.batch_size={self.batch}"]
+        sizes = [patch, f"train.batch_size={self.batch}", f"convert.window={self.window}"]
+        return [f"methods={json.dumps(block)}", *sizes]
 
 
 SUPERVISED = {
-    "deep_medic_narrow": Network("DeepMedic, 2/5 as wide", NARROW, patch=18, batch=4),
-    "deep_medic": Network("DeepMedic", {"name": "deep_medic"}, patch=9, batch=10),
-    "unet": Network("U-Net", UNET, patch=48, batch=2),
+    "deep_medic_narrow": Network("DeepMedic, 2/5 as wide", NARROW, patch=18, batch=4, window=WIDE),
+    "deep_medic": Network("DeepMedic", {"name": "deep_medic"}, patch=9, batch=10, window=WIDE),
+    "unet": Network("U-Net", UNET, patch=24, batch=4, rate=3e-3),
     THRESHOLD: Network("threshold of the first channel"),
 }
 """An original step takes twice the narrow one's time, and seven times the U-Net's."""

@@ -159,7 +159,10 @@ def _unvalidated(session: Session) -> str:
     held = session.statistics.counts["validation_cases"]
     if not held:
         return f"no validation case: {kept}"
-    columns = ", ".join(session.config.roles.source.columns)
+    roles, first = session.config.roles, next(iter(session.method.answers.values()))
+    wanted = [*roles.source.columns]
+    wanted += roles.label.columns if first.kind == "labels" and roles.label else ()
+    columns = ", ".join(wanted)
     return f"none of the {held} validation cases has {columns}: {kept}; give that split some"
 
 

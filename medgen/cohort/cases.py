@@ -154,6 +154,9 @@ def cases_of_table(
     if not cases:
         where = "" if split is None else f" of the split {split!r}"
         message = f"no case{where} has an image in {', '.join(columns)}"
+        if source.where:
+            words = ", ".join(f"{column} is {value!r}" for column, value in source.where.items())
+            message += f" where {words}"
         how = advice(left_out) or "check --data and --split"
         raise NothingFound(Problem("E_NOTHING_FOUND", message, how))
     if on_left_out is not None:

@@ -147,8 +147,8 @@ def volume_extractor(
 def _problems(model: Model, column: str | None, unit: str | None) -> Iterator[Problem]:
     """Find everything that keeps a run from describing the volumes."""
     if not isinstance(model.method, Segmenter):
-        message = f"the run's method is {model.config.method!r}, which names no classes"
-        advice = "give --features the run of a segmenter"
+        message = f"the run's method is {model.config.method!r}, and features are a segmenter's"
+        advice = "give --features a run of the method segmenter"
         yield Problem("E_FEATURES_METHOD", message, advice)
     else:
         yield from network_problems(model.config)

@@ -4,7 +4,12 @@ Every loss is a mean over voxels and samples, so that its weight holds for patch
 where a paper sums, the function says by how much its weights change.
 """
 
-from medgen.losses.adversarial import Adversarial, discriminator_loss, generator_loss
+from medgen.losses.adversarial import (
+    Adversarial,
+    discriminator_loss,
+    generator_loss,
+    undecided_loss,
+)
 from medgen.losses.edges import sobel_edges
 from medgen.losses.features import anatomical_loss, perceptual_loss, style_loss
 from medgen.losses.gradients import gradient_difference_loss
@@ -33,4 +38,5 @@ __all__ = [
     "sobel_edges",
     "ssim_loss",
     "style_loss",
+    "undecided_loss",
 ]

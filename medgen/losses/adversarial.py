@@ -55,6 +55,16 @@ def discriminator_loss(
     return 0.5 * halves
 
 
+def undecided_loss(logits: Tensor) -> Tensor:
+    """Return the mean cross-entropy of logits, of any shape, against even odds.
+
+    A scalar, log 2 at least: there the discriminator takes nothing for either class. Tzeng et al.,
+    Simultaneous deep transfer across domains and tasks, ICCV 2015, equation 5 for two domains.
+    """
+    logits = logits.float()
+    return 0.5 * (F.softplus(logits) + F.softplus(-logits)).mean()
+
+
 def generator_loss(kind: Adversarial, fake: Tensor) -> Tensor:
     """Reward a generator for high logits on its fakes, with a gradient that does not saturate.
 

@@ -10,7 +10,13 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from medgen.losses import cross_entropy_loss, dice_loss, discriminator_loss, generator_loss
+from medgen.losses import (
+    cross_entropy_loss,
+    dice_loss,
+    discriminator_loss,
+    generator_loss,
+    undecided_loss,
+)
 from medgen.method import (
     Answer,
     Batch,
@@ -23,7 +29,7 @@ from medgen.method import (
     Setting,
 )
 from medgen.methods.domain_probe import domain_probe
-from medgen.methods.labelled import check_network, truth_of
+from medgen.methods.labelled import check_labelled, truth_of
 from medgen.methods.terms import Term, Weight, weigh
 from medgen.networks import (
     DEEP_MEDIC,
@@ -50,18 +56,25 @@ class AdaptedSegmenter(Method):
         segmenter: segmentation loss - alpha * domain loss;  discriminator: domain loss
 
     `alpha` is 0 until the share `ramp_from` of the steps and grows linearly to `lambda_adversarial`
-    at `ramp_to`: the paper's 0.05, from epoch 10 to 35 of 35. `adversarial: inverted` instead asks
-    that the target's features be taken for the source's (Tzeng et al., CVPR 2017), which pulls
-    harder where the discriminator is sure.
+    at `ramp_to`: the paper's 0.05, from epoch 10 to 35 of 35. The paper's term has no lower bound:
+    a network that outruns its discriminator gains by confusing it ever more, features run away,
+    and the domain loss grows beyond log 2. Two others are bounded. `adversarial: confusion` asks
+    that the discriminator be undecided (Tzeng et al., ICCV 2015), and pulls features back where it
+    takes one domain for the other; `inverted`, that the target's features be taken for the
+    source's (Tzeng et al., CVPR 2017), which pulls hardest where it is sure that they are not.
 
     The discriminator is shown patches that are drawn alike in both domains. Those that the losses
     learn from are drawn around labels, so that it would know the source by its lesions, and the
     network would learn to hide them. All patches go through the network in one pass: batch norms
     then see both domains together, as their statistics do in use.
 
-    With `lambda_adversarial: 0` nothing of the target is learned from: the network that adaptation
-    starts from. Departures: soft Dice beside the cross-entropy, since half of the patches are drawn
-    around labels; AdamW instead of RMSProp with momentum. `network: {name: unet}` adapts a U-Net.
+    The discriminator moves `discriminator_moves` times in a step: where the segmenter outruns it,
+    it is near chance though the domains are as far apart as before, as a diagnosis shows.
+
+    With `lambda_adversarial: 0` nothing of the target is learned from, nor seen by batch norms
+    (which adaptation shows it from the first step on); splits stay the same. Departures: soft Dice
+    beside the cross-entropy, since half of the patches are drawn around labels; AdamW instead of
+    RMSProp with momentum. `network: {name: unet}` adapts a U-Net.
     """
 
     answering: ClassVar[frozenset[str]] = frozenset({"segmenter"})
@@ -77,8 +90,9 @@ class AdaptedSegmenter(Method):
         network: Annotated[SegmenterOptions, nameless_is(DEEP_MEDIC.name)] = DEEP_MEDIC,
         discriminator: DomainDiscriminatorOptions = DOMAIN_DISCRIMINATOR,
         taps: tuple[str, ...] = (),
-        adversarial: Literal["reversal", "inverted"] = "reversal",
+        adversarial: Literal["reversal", "confusion", "inverted"] = "reversal",
         lambda_adversarial: Weight = 0.05,
+        discriminator_moves: Annotated[int, Field(ge=1, le=20)] = 1,
         ramp_from: Share = 10 / 35,
         ramp_to: Share = 1.0,
         lambda_cross_entropy: Weight = 1.0,
@@ -86,12 +100,13 @@ class AdaptedSegmenter(Method):
         mask_loss: bool = True,
     ) -> None:
         super().__init__()
-        check_network(network)
+        check_labelled(network, lambda_cross_entropy=lambda_cross_entropy, lambda_dice=lambda_dice)
         _check(setting, ramp_from, ramp_to)
         self.taps = taps or network.default_taps
         network.check_taps(self.taps)
         self.adversarial = adversarial
         self.lambda_adversarial = lambda_adversarial
+        self.discriminator_moves = discriminator_moves
         self.ramp_from, self.ramp_to = ramp_from, ramp_to
         self.lambda_cross_entropy = lambda_cross_entropy
         self.lambda_dice = lambda_dice
@@ -145,8 +160,9 @@ class AdaptedSegmenter(Method):
         # Patches of both domains that were drawn alike, equally many.
         judged = features[len(source) :]
 
-        discriminator = self._domain_loss(judged.detach())
-        minimize("discriminator", discriminator)
+        for _ in range(self.discriminator_moves):
+            discriminator = self._domain_loss(judged.detach())
+            minimize("discriminator", discriminator)
 
         terms = self._supervised(logits[: len(source)], *truth)
         terms["adversarial"] = Term(
@@ -170,7 +186,8 @@ class AdaptedSegmenter(Method):
         Both figures are 0 for guessing and 1 for certainty. `domain_advantage` is that of a small
         network fitted afresh, on other cases than it is tried on; `discriminator_advantage` that of
         the discriminator in training, which may be near chance because it is beaten or because it
-        is dead. Without an adversarial term there is no such discriminator.
+        is dead (roughly so: it learned from the trained weights, and judges their average). Without
+        an adversarial term there is no such discriminator.
         """
         features: dict[str, Tensor] = {}
         right = []
@@ -209,7 +226,9 @@ class AdaptedSegmenter(Method):
         """Return what the segmenter lowers to be taken for one domain."""
         if self.adversarial == "reversal":
             return -self._domain_loss(features)
-        return generator_loss("bce", self.discriminator(features.chunk(2)[1]))
+        if self.adversarial == "inverted":
+            return generator_loss("bce", self.discriminator(features).chunk(2)[1])
+        return undecided_loss(self.discriminator(features))
 
 
 def _thinned(features: Tensor) -> Tensor:

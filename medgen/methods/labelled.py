@@ -26,12 +26,17 @@ def truth_of(batch: Batch, margin: int, *, masked: bool) -> Truth:
     return Truth(trim(batch["label"], margin), mask)
 
 
-def check_network(network: SegmenterOptions) -> None:
-    """Refuse a network that adds the source to its answer.
+def check_labelled(
+    network: SegmenterOptions, *, lambda_cross_entropy: float, lambda_dice: float
+) -> None:
+    """Refuse a network that adds the source to its answer, and losses that learn from no label.
 
     Raises:
-        ConfigurationError: E_LONG_RESIDUAL.
+        ConfigurationError: E_LONG_RESIDUAL, E_NO_LOSS.
     """
+    if lambda_cross_entropy == lambda_dice == 0:
+        message = "lambda_cross_entropy and lambda_dice are both 0: nothing learns from the labels"
+        raise ConfigurationError(Problem("E_NO_LOSS", message, "give one of them a weight"))
     if network.long_residual:
         message = (
             "long_residual adds the source to the answer, but a segmenter answers with classes"

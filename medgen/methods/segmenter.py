@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from medgen.losses import cross_entropy_loss, dice_loss, shrink_label
 from medgen.method import Answer, Batch, Clock, Losses, Method, Minimize, OptimizerSpec, Setting
-from medgen.methods.labelled import check_network, truth_of
+from medgen.methods.labelled import check_labelled, truth_of
 from medgen.networks import UNET, Decoder, DecoderBlock, Head, SegmenterOptions, Tapped
 from medgen.problems import ConfigurationError, Problem
 
@@ -41,7 +41,7 @@ class Segmenter(Method):
         mask_loss: bool = True,
     ) -> None:
         super().__init__()
-        check_network(network)
+        check_labelled(network, lambda_cross_entropy=lambda_cross_entropy, lambda_dice=lambda_dice)
         _check_supervision(network, deep_supervision)
         self.lambda_cross_entropy = lambda_cross_entropy
         self.lambda_dice = lambda_dice

@@ -35,14 +35,16 @@ class DomainDiscriminator(nn.Module):
 
     Kamnitsas et al., Unsupervised domain adaptation in brain lesion segmentation with adversarial
     networks, IPMI 2017: four layers of 100 features and a classifier. Departures: padding, so that
-    grids of a few voxels can be judged, and leaky rectifiers. There is no norm: one taken over the
-    patch would subtract what tells the domains apart. Weights start as He et al. (ICCV 2015) have
-    it, so that the scale of the features reaches the classifier.
+    grids of a few voxels can be judged, and leaky rectifiers. The features are normalised over the
+    batch, which must hold both domains, so that nothing is gained by their scale, and what is
+    learned of them survives as they change; a norm over a patch would subtract what tells the
+    domains apart. Weights start as He et al. (ICCV 2015) have it.
     """
 
     def __init__(self, options: DomainDiscriminatorOptions, *, channels: int) -> None:
         super().__init__()
         widths = [channels, *[options.channels] * options.layers]
+        self.norm = nn.BatchNorm3d(channels, affine=False)
         self.convolutions = nn.ModuleList(
             nn.Conv3d(before, after, kernel_size=3, padding=1) for before, after in pairwise(widths)
         )
@@ -55,7 +57,11 @@ class DomainDiscriminator(nn.Module):
         self.head = Head(options.channels, 1, "linear")
 
     def forward(self, features: Tensor) -> Tensor:
-        """Return float32 logits (B, 1, x, y, z) of features (B, C, x, y, z), of any length."""
+        """Return float32 logits (B, 1, x, y, z) of features (B, C, x, y, z), of any length.
+
+        In training all patches of both domains come in one batch.
+        """
+        features = self.norm(features)
         for convolution in self.convolutions:
             # A kernel of three answers soundly from three voxels on: see `small_maps`.
             features = run_soundly(convolution, features, length=features.shape[2], sound_from=3)

@@ -8,6 +8,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
 from medgen.files import locked, write_text
 from medgen.phantom.case import Case, CaseSettings, simulate
 from medgen.phantom.cohort import TABLE, CohortSettings, Plan, write_case
@@ -39,6 +41,7 @@ def write_two_scanners(
     persons: int = 24,
     seed: int = 0,
     sites: Mapping[str, Site] = SITES,
+    stripped: bool = True,
     overwrite: bool = False,
     on_case: Callable[[str], None] = lambda case: None,
 ) -> Path:
@@ -46,7 +49,8 @@ def write_two_scanners(
 
     Columns: case, patient, site, every site's contrasts (arbitrary units; empty where the site
     has none), lesion, body (0 or 1) and tissue (as in any cohort). A site's images and masks
-    share its grid. The table is written last. Raises ConfigurationError E_CASES on fewer persons
+    share its grid. `stripped` images are 0 outside the brain, where tissue is 0, as studies of
+    lesions have them. The table is written last. Raises ConfigurationError E_CASES on fewer persons
     than sites, E_SEED on a negative seed, and E_EXISTS where the folder holds a table already,
     unless `overwrite`; `on_case` is told the id of every case as it is finished.
     """
@@ -70,6 +74,10 @@ def write_two_scanners(
         for plan, site in placed:
             made = simulate(seed, plan.index, plan.settings, mr_only=True)
             shown = {name: made.volumes[name] for name in (*sites[site].contrasts, *MASKS)}
+            if stripped:
+                brain = shown["tissue"].data > 0
+                for name in sites[site].contrasts:
+                    shown[name] = shown[name].with_data(np.where(brain, shown[name].data, 0.0))
             write_case(Case(shown, made.truth), plan, folder, settings)
             on_case(plan.case)
         write_text(table, _table(placed, sites))

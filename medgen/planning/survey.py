@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from medgen.config import Config
 from medgen.data import Classes, Preprocessing, Row, Table, open_cells
 from medgen.data.frame import Frame, crop_box
+from medgen.data.groups import cases_of
 from medgen.data.intensity import unit_of
 from medgen.data.masks import Mask, dice
 from medgen.data.pairing import outline_within
@@ -35,6 +36,8 @@ def survey(
 ) -> Survey:
     """Measure all cases; those that the gate or the preprocessing refuses are listed, with why.
 
+    As in training, a label is opened only beside the source's images, in rows of the source.
+
     Raises:
         Refusal: no training case is left; with the problems of all.
         NothingFound: E_COLUMN_EMPTY, no training case has an image in the columns of the roles.
@@ -44,11 +47,15 @@ def survey(
         update={"spacing_mm": (SURVEY_MM,) * 3, "crop": "none"}
     )
     preprocessing = preprocessing_of(config.model_copy(update={"preprocessing": coarse}), {})
+    labelled = cases_of(table, config.roles, ("source", "label"))
     cases: list[CaseFacts] = []
     refused: list[Problem] = []
     for done, row in enumerate(table.rows, start=1):
         try:
-            measured = _case(row, splits[row.case], config, preprocessing)
+            named = config.roles.columns()
+            if row.case not in labelled:
+                named = tuple(column for column in named if column != preprocessing.label_column)
+            measured = _case(row, splits[row.case], config, preprocessing, named)
             cases += [] if measured is None else [measured]
         except MedgenError as error:
             refused += error.at(case=row.case).problems
@@ -63,10 +70,11 @@ def survey(
     return found
 
 
-def _case(row: Row, split: str, config: Config, preprocessing: Preprocessing) -> CaseFacts | None:
-    """Measure one case; None where it has no image in any column of the roles."""
-    named = [column for column in config.roles.columns() if column in row.cells]
-    volumes = open_cells(row, named, open_volume)
+def _case(
+    row: Row, split: str, config: Config, preprocessing: Preprocessing, named: Iterable[str]
+) -> CaseFacts | None:
+    """Measure one case's named columns; None where it has no image in any of them."""
+    volumes = open_cells(row, [column for column in named if column in row.cells], open_volume)
     images = [
         column
         for column in dict.fromkeys([*preprocessing.source_columns, *preprocessing.target_columns])

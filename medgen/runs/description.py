@@ -8,6 +8,7 @@ import statistics as stats
 from pathlib import Path
 from typing import Any
 
+import torch
 from safetensors import SafetensorError, safe_open
 
 from medgen.config import Config
@@ -33,7 +34,8 @@ def describe(run: Path) -> dict[str, Any]:
     """
     folder = RunFolder(run)
     config, statistics, _ = read_run_files(folder)
-    roles, answers = config.roles, assemble(config)[0].answers
+    with torch.device("meta"):  # what it answers is asked for, not its weights
+        roles, answers = config.roles, assemble(config)[0].answers
     return {
         "method": config.method,
         "source": list(roles.source.columns),

@@ -117,8 +117,8 @@ def _problems(theirs: Config, config: Config) -> Iterator[Problem]:
     read = theirs.roles.source.columns
     learned = issubclass(METHODS.get(theirs.method, Method), Segmenter)
     if not learned:
-        message = f"the run's method is {theirs.method!r}, which names no classes"
-        advice = "give --features the run of a segmenter"
+        message = f"the run's method is {theirs.method!r}, and features are a segmenter's"
+        advice = "give --features a run of the method segmenter"
         yield Problem("E_FEATURES_METHOD", message, advice)
     if read != wanted:
         message = f"the run reads {_names(read)}, and the target is {_names(wanted)}"

@@ -6,7 +6,7 @@ import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from medgen.config import Config
+from medgen.config import Config, Roles
 from medgen.data import (
     KEYS,
     Batches,
@@ -65,7 +65,7 @@ def prepare_data(
     """
     groups, examined = [], []
     problems: dict[Problem, None] = {}
-    noted: dict[str, CachedCase] = {}
+    noted: dict[str, list[CachedCase]] = {}
 
     def prepare(what: str, rows: list[Row], keys: frozenset[str] = KEYS) -> list[CachedCase]:
         try:
@@ -79,7 +79,8 @@ def prepare_data(
         except Refusal as error:
             problems.update(dict.fromkeys(error.problems))
             return []
-        noted.update({case.case: case for case in cases})
+        for case in cases:
+            noted.setdefault(case.case, []).append(case)
         return cases
 
     for keys in method.reads:
@@ -118,11 +119,12 @@ def prepare_data(
 def prepared_for(keys: frozenset[str]) -> frozenset[str]:
     """Return what a group's cases are prepared for.
 
-    A role's images under another name are prepared with the role's labels, if there are any: one
-    entry of the cache then serves both groups.
+    A role's images under another name are prepared without the role's labels, though that takes an
+    entry of the cache more: a label widens the mask by a rim of air, and leaves voxels out that it
+    did not see. Patches centred in that mask would not lie as those of unlabelled cases do, and a
+    discriminator would know the domain by it.
     """
-    renamed = {ROLE_OF[key] for key in keys if key in ROLE_OF}
-    return frozenset(keys | renamed | ({"label"} if renamed else set()))
+    return keys | {ROLE_OF[key] for key in keys if key in ROLE_OF}
 
 
 def _unscorable(
@@ -144,16 +146,14 @@ def _unscorable(
             yield Problem("E_COLUMN_EMPTY", message, advice, row.case, column)
 
 
-def _tell(cases: Mapping[str, CachedCase]) -> None:
-    """Log each case's outline overlaps, and warn of what is doubtful in it."""
-    for case in cases.values():
-        fields = {
-            "case": case.case,
-            **{c: round(dice, 3) for c, dice in (case.overlaps or {}).items()},
-        }
+def _tell(cases: Mapping[str, Sequence[CachedCase]]) -> None:
+    """Log each case's outline overlaps, and warn once of all that is doubtful in its entries."""
+    for name, entries in cases.items():
+        overlaps = {c: d for entry in entries for c, d in (entry.overlaps or {}).items()}
+        fields = {"case": name, **{c: round(dice, 3) for c, dice in overlaps.items()}}
         logger.info("outline_overlap", extra={"fields": fields})
-        for warning in case.warnings:
-            logger.warning("case %s: %s", case.case, warning)
+        for warning in dict.fromkeys(w for entry in entries for w in entry.warnings):
+            logger.warning("case %s: %s", name, warning)
 
 
 def _rows_for(keys: frozenset[str], cohort: Cohort, config: Config) -> list[Row]:
@@ -173,10 +173,16 @@ def _rows_for(keys: frozenset[str], cohort: Cohort, config: Config) -> list[Row]
     ]
     if not chosen:
         columns = [*columns_of(roles, sorted(keys)), *beside]
-        problem = Problem(
-            "E_GROUP_EMPTY",
-            f"no training case fills the columns {', '.join(columns)} together",
-            "fill the cells, or change roles",
-        )
-        raise ConfigurationError(problem)
+        where = _where(roles, keys)
+        message = f"no training case{where} fills the columns {', '.join(columns)} together"
+        advice = "fill the cells, or change roles"
+        raise ConfigurationError(Problem("E_GROUP_EMPTY", message, advice))
     return chosen
+
+
+def _where(roles: Roles, keys: frozenset[str]) -> str:
+    """Say which rows the roles of a group admit, where any says so: a word may be misspelt."""
+    named = {"source": roles.source, "target": roles.target, "label": roles.label}
+    read = [role for key in sorted(keys) if (role := named.get(ROLE_OF.get(key, key)))]
+    words = [f"{column} {value}" for role in read for column, value in role.where.items()]
+    return f" of {', '.join(dict.fromkeys(words))}" if words else ""

@@ -52,11 +52,15 @@ class Diagnosis:
 def _half(
     examined: Sequence[Examined], config: Config, margin: int, *, second: bool
 ) -> dict[str, Tensor]:
-    """Draw half of the patches, from every second patient."""
+    """Draw half of the patches, from every second patient.
+
+    Who has cases in all groups is in the same half of each.
+    """
     train = config.train
     groups = []
+    shared = set.intersection(*(set(each.patients) for each in examined))
     for each in examined:
-        order = sorted(set(each.patients))
+        order = sorted(set(each.patients), key=lambda patient: (patient not in shared, patient))
         mine = set(order[1::2] if second and len(order) > 1 else order[::2])
         pairs = zip(each.group.cases, each.patients, strict=True)
         groups.append(Group(each.group.keys, [case for case, whose in pairs if whose in mine]))
@@ -83,9 +87,7 @@ def check_examined(config: Config, examined: Sequence[Examined], method: Method)
     lacking = [sorted(each.group.keys) for each in examined if not each.group.cases]
     if not lacking:
         return True
-    best_by = config.train.validate_.best_by
-    wanted = [name for name in (best_by.name, *best_by.penalties) if name.startswith(DIAGNOSIS)]
-    if wanted:
+    if wanted := config.train.validate_.best_by.penalties:
         roles = ", ".join(dict.fromkeys(key for keys in lacking for key in keys))
         message = f"{', '.join(wanted)} helps to pick the weights, but no validation case has "
         message += f"images of the {roles}"

@@ -8,7 +8,7 @@ from functools import partial
 from medgen.config import Roles
 from medgen.data import Group, Row, Table
 from medgen.data.domain import Domain, fit_domain
-from medgen.data.groups import ROLE_OF, cases_of
+from medgen.data.groups import ROLE_OF, cases_of, cases_read
 from medgen.method import Answer, Method
 from medgen.problems import ConfigurationError, Problem
 from medgen.runs import MONITOR
@@ -42,16 +42,19 @@ def columns_of(roles: Roles, names: Sequence[str]) -> tuple[str, ...]:
 
 
 def check_domains(table: Table, roles: Roles, reads: Sequence[frozenset[str]]) -> None:
-    """Refuse a case that counts as labelled and as of the domain without labels.
+    """Refuse a case that counts as of the domain with labels and as of the one without.
+
+    Whether it is labelled itself makes no difference: unlabelled images of the source stand for
+    their domain, too.
 
     Raises:
         ConfigurationError: E_DOMAINS_OVERLAP.
     """
-    labelled = [keys for keys in reads if "label" in keys]
     others = [keys for keys in reads if "target" in keys and "label" not in keys]
-    if not labelled or not others:
+    ours = [keys for keys in reads if keys not in others]
+    if not any("label" in keys for keys in ours):
         return
-    both = cases_of(table, roles, labelled[0]) & cases_of(table, roles, others[0])
+    both = cases_read(table, roles, ours) & cases_read(table, roles, others)
     if both:
         message = f"{len(both)} cases, such as {min(both)}, count as source and as target"
         advice = "say which rows are whose: `{columns: [...], where: {site: ...}}` under both roles"

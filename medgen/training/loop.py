@@ -186,6 +186,7 @@ class Loop:
         position, best_by = self.position, validation.best_by
         if not len(validation):
             self._export(step, None)
+            self._keep_beside(step, None)
             return
 
         def check() -> None:
@@ -207,8 +208,7 @@ class Loop:
             position.best = score if math.isfinite(score) else None
             position.best_step = step
             self._export(step, scores)
-        if self._config.train.validate_.keep_all:
-            self._export(step, scores, path=self._folder.weights_at(step))
+        self._keep_beside(step, scores)
         guard = CollapseGuard(position.collapsed)
         try:
             guard.check(scores.spread, step)
@@ -217,6 +217,11 @@ class Loop:
             self._save()
             raise
         position.collapsed = guard.count
+
+    def _keep_beside(self, step: int, scores: Scores | None) -> None:
+        """Keep these averaged weights, whether they are the best or not, where all are kept."""
+        if self._config.train.validate_.keep_all:
+            self._export(step, scores, path=self._folder.weights_at(step))
 
     def _export(self, step: int, scores: Scores | None, *, path: Path | None = None) -> None:
         """Write the averaged weights as the model, or to a path beside it."""

@@ -24,6 +24,7 @@ def tell(session: Session) -> None:
     _tell_what_decides(session)
     _tell_of_small_domains(session)
     _tell_of_few_patients(session)
+    _tell_of_nothing_to_diagnose(session)
 
 
 def _tell_of_few_patients(session: Session) -> None:
@@ -38,6 +39,17 @@ def _tell_of_few_patients(session: Session) -> None:
             "few validation patients, %s: what tells them apart counts as what tells the domains "
             "apart, so read diagnose.* as a comparison between steps, not as a measure",
             listed,
+        )
+
+
+def _tell_of_nothing_to_diagnose(session: Session) -> None:
+    """Warn where a method that diagnoses itself has no validation cases for that."""
+    if session.method.examines and not session.examined:
+        examined = (key for keys in session.method.examines for key in sorted(keys))
+        roles = " and ".join(dict.fromkeys(examined))
+        logger.warning(
+            "no diagnose.* figures: they need validation cases of the %s, and not all have one",
+            roles,
         )
 
 

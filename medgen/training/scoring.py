@@ -48,9 +48,6 @@ def check_profile(config: Config, method: Method) -> None:
         if name in profile.columns:
             _check_mode(name, mode, profile.column(name).better)
             return
-        if name in (figures := figures_of(method)):
-            _check_mode(name, mode, figures[name])
-            return
         if name == DOUBT and unpaired:
             _check_mode(name, mode, "lower")
             return
@@ -58,13 +55,11 @@ def check_profile(config: Config, method: Method) -> None:
         if name.startswith(MONITOR):
             fault = f"train.validate.best_by.name: {name!r} picks no weights"
             fault += "" if unpaired else f", and {config.method!r} is trained on pairs"
-        fitting = [*profile.columns, *([DOUBT] if unpaired else []), *figures]
+        elif name.startswith(DIAGNOSIS):
+            # It says nothing of answers: what has learned nothing tells no domains apart.
+            fault = f"train.validate.best_by.name: {name!r} may count as a penalty, not by itself"
+        fitting = [*profile.columns, *([DOUBT] if unpaired else [])]
     raise ConfigurationError(Problem("E_CONFIG_VALUE", fault, f"known: {', '.join(fitting)}"))
-
-
-def figures_of(method: Method) -> dict[str, Direction | None]:
-    """Return the figures of a method's diagnosis that are better lower or higher, by full name."""
-    return {f"{DIAGNOSIS}{name}": better for name, better in method.diagnoses.items() if better}
 
 
 def _check_penalties(best_by: BestBy, name: str, method: Method) -> None:
@@ -73,7 +68,7 @@ def _check_penalties(best_by: BestBy, name: str, method: Method) -> None:
     Raises:
         ConfigurationError: naming what is known.
     """
-    known = [figure for figure, better in figures_of(method).items() if better == "lower"]
+    known = [f"{DIAGNOSIS}{n}" for n, better in method.diagnoses.items() if better == "lower"]
     for penalty in best_by.penalties:
         if penalty not in known:
             fault = f"train.validate.best_by.penalties: {penalty!r} is nothing that {name!r} lowers"

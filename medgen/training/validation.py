@@ -75,9 +75,16 @@ class Scores:
         return float(np.mean(values)) if values else float("nan")
 
     def worth(self, best_by: BestBy) -> float:
-        """Return what the weights are picked by: a score, and what counts against it."""
-        against = sum(weight * self.mean(name) for name, weight in best_by.penalties.items())
-        return self.mean(best_by.name) + (against if best_by.mode == "min" else -against)
+        """Return what the weights are picked by: a score, and what counts against it.
+
+        NaN, which picks nothing, where a score to maximise is 0 and something counts against it:
+        weights that find nothing may have nothing against them, and must not win by that.
+        """
+        score, penalties = self.mean(best_by.name), best_by.penalties
+        if penalties and best_by.mode == "max" and score <= 0:
+            return float("nan")
+        against = sum(weight * self.mean(name) for name, weight in penalties.items())
+        return score + (against if best_by.mode == "min" else -against)
 
 
 class Validation:

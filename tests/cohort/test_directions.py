@@ -139,7 +139,8 @@ def test_a_table_of_the_other_domain_names_the_direction(
     with pytest.raises(NothingFound, match="--direction forward converts 1 case of this table"):
         cases_of_table(table, with_sites.facing("target"))
     table = make_table("a,a,three,f+,t+,p+")
-    with pytest.raises(NothingFound, match="check --data and --split"):
+    said = "no case has an image in flair, t2 where site is 'one' -> check --data and --split"
+    with pytest.raises(NothingFound, match=said):
         cases_of_table(table, with_sites)
 
 

@@ -202,7 +202,7 @@ def test_a_network_whose_features_lack_a_margin_is_refused(make: Make) -> None:
 def test_another_method_and_another_column_are_refused_at_once(make: Make) -> None:
     error = refused(make(method="regression", train={"patch": [16] * 3}), column="pet")
     assert codes(error) == ["E_FEATURES_METHOD", "E_FEATURES_COLUMNS"]
-    assert "'regression'" in str(error)
+    assert "'regression', and features are a segmenter's" in str(error)
     assert "reads ct, and the volumes are pet" in str(error)
     assert "source: [pet]" in error.problems[1].advice
 

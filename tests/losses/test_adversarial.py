@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from medgen.losses import Adversarial, discriminator_loss, generator_loss
+from medgen.losses import Adversarial, discriminator_loss, generator_loss, undecided_loss
 
 KINDS = get_args(Adversarial)
 LOGITS = (-5.0, -1.0, -0.3, 0.0, 0.4, 1.0, 3.0)
@@ -180,3 +180,15 @@ def test_smoothed_labels_come_from_the_global_generator() -> None:
 def test_the_hinge_loss_has_no_labels_to_smooth() -> None:
     with pytest.raises(ValueError, match="hinge"):
         discriminator_loss("hinge", torch.zeros(2), torch.zeros(2), smooth_labels=True)
+
+
+def test_an_undecided_discriminator_has_log_two_and_no_pull() -> None:
+    logits = torch.tensor(LOGITS, requires_grad=True)
+    loss = undecided_loss(logits)
+    each = [-0.5 * math.log(logistic(x)) - 0.5 * math.log(1 - logistic(x)) for x in LOGITS]
+    assert loss.item() == pytest.approx(sum(each) / len(each), rel=1e-6)
+    (gradient,) = torch.autograd.grad(loss, logits)
+    expected = [(logistic(x) - 0.5) / len(LOGITS) for x in LOGITS]
+    assert gradient.tolist() == pytest.approx(expected, abs=1e-7)
+    assert undecided_loss(torch.zeros(3)).item() == pytest.approx(math.log(2))
+    assert undecided_loss(torch.zeros(3, dtype=torch.bfloat16)).dtype == torch.float32

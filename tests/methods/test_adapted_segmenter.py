@@ -48,7 +48,7 @@ def moves_of(method: AdaptedSegmenter, batch: dict[str, Tensor], clock: Clock = 
 
 
 @pytest.mark.parametrize("network", [NETWORK, NARROW], ids=["unet", "deep_medic"])
-@pytest.mark.parametrize("adversarial", ["reversal", "inverted"])
+@pytest.mark.parametrize("adversarial", ["reversal", "confusion", "inverted"])
 def test_a_step_is_the_papers_objective_written_out(network: Any, adversarial: Any) -> None:
     method = build(network=network, adversarial=adversarial, lambda_adversarial=0.5, ramp_from=0.0)
     batch = batch_of(method.margin)
@@ -58,14 +58,16 @@ def test_a_step_is_the_papers_objective_written_out(network: Any, adversarial: A
     label, mask = (batch[key][:, :, inner, inner, inner] for key in ("label", "mask"))
     cross_entropy = cross_entropy_loss(logits[:2], label, mask).item()
     dice = dice_loss(logits[:2], label, mask).item()
-    of_source, of_target = method.discriminator(features[2:4]), method.discriminator(features[4:])
+    of_source, of_target = method.discriminator(features[2:]).chunk(2)
     truth = torch.ones_like(of_source)
     domain = 0.5 * (
         binary_cross_entropy_with_logits(of_source, truth)
         + binary_cross_entropy_with_logits(of_target, 1 - truth)
     )
     inverted = binary_cross_entropy_with_logits(of_target, truth)
-    confusion = -domain if adversarial == "reversal" else inverted
+    both = torch.cat([of_source, of_target])
+    undecided = binary_cross_entropy_with_logits(both, torch.full_like(both, 0.5))
+    confusion = {"reversal": -domain, "inverted": inverted, "confusion": undecided}[adversarial]
     method = build(network=network, adversarial=adversarial, lambda_adversarial=0.5, ramp_from=0.0)
     moves, losses = moves_of(method, batch)
     assert [player for player, _ in moves] == ["discriminator", "segmenter"]
@@ -110,6 +112,26 @@ def test_without_the_adversarial_term_nothing_of_the_target_is_looked_at() -> No
     assert [player for player, _ in moves] == ["segmenter"]
     assert set(losses) == {"cross_entropy", "dice"}
     assert moves[0][1] == pytest.approx(sum(losses.values()))
+
+
+def test_a_discriminator_of_several_moves_judges_anew_before_each() -> None:
+    method = build(discriminator_moves=3)
+    moves: list[tuple[str, float]] = []
+
+    def minimize(player: str, loss: Tensor) -> None:
+        moves.append((player, loss.item()))
+        if player == "discriminator":
+            own = list(method.discriminator.parameters())
+            with torch.no_grad():
+                for weight, slope in zip(own, torch.autograd.grad(loss, own), strict=True):
+                    weight -= 0.1 * slope
+
+    losses = method.train_step(batch_of(), minimize, LATE)
+    *judged, (last, _) = moves
+    assert [player for player, _ in judged] == ["discriminator"] * 3
+    assert last == "segmenter"
+    first, second, third = (value for _, value in judged)
+    assert first > second > third > -losses["adversarial"].item()
 
 
 def test_the_discriminator_never_sees_the_patches_drawn_around_labels() -> None:
@@ -184,6 +206,7 @@ def test_a_diagnosis_tells_alike_domains_from_unlike_ones_and_repeats_itself() -
         ({"ramp_from": 0.5, "ramp_to": 0.5}, "E_RAMP"),
         ({"taps": ("layer_4",)}, "E_TAPS"),
         ({"network": NETWORK.model_copy(update={"long_residual": True})}, "E_LONG_RESIDUAL"),
+        ({"lambda_cross_entropy": 0.0, "lambda_dice": 0.0}, "E_NO_LOSS"),
         ({"setting": Setting(2, 1, "linear", classes=2)}, "E_DOMAIN_CHANNELS"),
     ],
 )

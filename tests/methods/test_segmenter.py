@@ -113,3 +113,9 @@ def test_classes_are_not_added_to_a_source() -> None:
     with pytest.raises(ConfigurationError, match="a segmenter answers with classes") as caught:
         build(Setting(3, 1, "linear", classes=3), network=network)
     assert caught.value.problems[0].code == "E_LONG_RESIDUAL"
+
+
+def test_losses_that_learn_from_no_label_are_refused() -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        build(lambda_cross_entropy=0.0, lambda_dice=0.0)
+    assert [problem.code for problem in caught.value.problems] == ["E_NO_LOSS"]

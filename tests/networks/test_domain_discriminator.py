@@ -16,6 +16,11 @@ from medgen.networks import DomainDiscriminator, DomainDiscriminatorOptions
 SMALL = DomainDiscriminatorOptions(channels=6, layers=3)
 
 
+def population(values: Tensor, axes: tuple[int, ...], *, keepdim: bool) -> Tensor:
+    """Return the variance without Bessel's correction."""
+    return values.var(axes, correction=0, keepdim=keepdim)
+
+
 def build(options: DomainDiscriminatorOptions = SMALL, *, channels: int = 5) -> DomainDiscriminator:
     torch.manual_seed(0)
     return options.build(channels)
@@ -39,6 +44,8 @@ def test_the_logits_are_those_of_its_formula() -> None:
     net, features = build(), torch.randn(2, 5, 4, 5, 3)
     weights = dict(net.named_parameters())
     expected = features.double()
+    mean, variance = (f(expected, (0, 2, 3, 4), keepdim=True) for f in (torch.mean, population))
+    expected = (expected - mean) / (variance + 1e-5).sqrt()
     for layer in range(3):
         weight, bias = (weights[f"convolutions.{layer}.{name}"] for name in ("weight", "bias"))
         padded = functional.pad(expected, (1,) * 6)
@@ -69,6 +76,13 @@ def test_the_features_keep_their_scale_on_the_way_to_the_classifier() -> None:
     assert 0.3 < hidden[..., 4:-4, 4:-4, 4:-4].square().mean().sqrt() < 3
 
 
+def test_the_scale_of_features_makes_no_difference_and_their_domain_does() -> None:
+    net, features = build(), torch.randn(4, 5, 4, 4, 4)
+    features[2:] += 1.0
+    torch.testing.assert_close(net(features), net(100.0 * features + 7.0), rtol=1e-3, atol=1e-3)
+    assert not torch.allclose(net(features)[2:], net(features[2:]), atol=1e-2)
+
+
 def test_what_it_is_given_is_left_as_it_was() -> None:
     features = torch.randn(1, 5, 3, 3, 3)
     before = features.clone()
@@ -83,6 +97,9 @@ def test_gradients_in_bf16_hold_nothing_but_the_loss(
     net = build(DomainDiscriminatorOptions(channels=16, layers=3), channels=16)
     features = torch.randn(2, 16, *size).requires_grad_()
     wanted = [features, *net.parameters()]
+    # In use the statistics are those of training; with a batch's own, rounding is what is left of
+    # the gradient of so few voxels.
+    net.eval()
     exact = torch.autograd.grad(net(features).sum(), wanted)
     for _ in range(3):
         with torch.autocast("cpu", torch.bfloat16, cache_enabled=False):

@@ -54,9 +54,11 @@ def test_site_two_has_thick_slices_and_all_of_a_site_shares_its_grid(table: Path
 def test_without_ct_and_pet_the_others_are_the_same_voxels(table: Path) -> None:
     """What is left out must not shift what is drawn after it."""
     whole = simulate(4, 1, CaseSettings(size=(32, 40, 16), lesions="white-matter", scanner="two"))
+    brain = whole.volumes["tissue"].data > 0
     for name in ("pd", "lesion", "body", "tissue"):
         written = open_volume(table.parent / "head-001" / f"{name}.nii.gz").data
-        np.testing.assert_array_equal(written, np.rint(whole.volumes[name].data))
+        shown = whole.volumes[name].data * (brain if name == "pd" else 1)
+        np.testing.assert_array_equal(written, np.rint(shown))
 
 
 def test_the_sites_shipped_are_of_one_field_of_view_in_slices_of_two_and_four_mm() -> None:
@@ -99,3 +101,17 @@ def test_all_wrong_settings_are_told_at_once(tmp_path: Path) -> None:
         write_two_scanners(tmp_path / "none", persons=1, seed=-1)
     assert [problem.code for problem in caught.value.problems] == ["E_CASES", "E_SEED"]
     assert not (tmp_path / "none").exists()
+
+
+def test_images_are_stripped_to_the_brain_unless_they_are_wanted_whole(
+    table: Path, tmp_path: Path
+) -> None:
+    whole = write_two_scanners(tmp_path / "whole", persons=2, seed=4, sites=SMALL, stripped=False)
+    for case in ("head-000", "head-001"):
+        stripped, full = (read_table(t, columns=COLUMNS).row(case).cells for t in (table, whole))
+        brain = open_volume(full["tissue"]).data > 0
+        for column in {"flair", "t2", "pd"} & full.keys():
+            kept, every = open_volume(stripped[column]).data, open_volume(full[column]).data
+            np.testing.assert_array_equal(kept[brain], every[brain])
+            assert not kept[~brain].any()
+            assert every[~brain].any()

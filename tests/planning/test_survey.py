@@ -116,3 +116,26 @@ def test_one_image_in_two_columns_correlates(
     found = measured(table, config())
     assert found.cases[2].correlations["mr", "ct"] == pytest.approx(1.0, abs=1e-4)
     assert found.cases[0].correlations["mr", "ct"] < 0.99
+
+
+def test_a_label_is_measured_only_where_training_reads_it(
+    make_cohort: Callable[..., Path], config: Callable[..., Any]
+) -> None:
+    """Adaptation promises not to open the labels of its target's rows, and plan keeps that."""
+    table = make_cohort()
+    lines = table.read_text().splitlines()
+    sites = ("site", "one", "two", "one", "two")
+    table.write_text("".join(f"{line},{site}\n" for line, site in zip(lines, sites, strict=True)))
+    (table.parent / "b_label.nii.gz").write_bytes(b"no volume at all")
+    change(table.parent, "d_label", lambda values: values + 0.5)
+    roles = {
+        "source": {"columns": ["mr"], "where": {"site": "one"}},
+        "target": {"columns": ["ct"], "where": {"site": "two"}},
+        "label": ["label"],
+    }
+    found = measured(table, config(roles=roles, labels={"middle": 1}))
+    assert found.refused == []
+    assert [bool(case.class_mm3) for case in found.cases] == [True, False, True, False]
+    change(table.parent, "c_label", lambda values: values + 0.5)
+    refused = measured(table, config(roles=roles, labels={"middle": 1})).refused
+    assert [problem.case for problem in refused] == ["c"]

@@ -196,7 +196,7 @@ def test_another_method_is_refused(lend: Any) -> None:
     with pytest.raises(ConfigurationError) as error:
         lend(segmenter(method="regression", train={"patch": [16] * 3}), borrower())
     assert codes(error) == ["E_FEATURES_METHOD"]
-    assert "'regression'" in str(error.value)
+    assert "'regression', and features are a segmenter's" in str(error.value)
     assert "segmenter" in error.value.problems[0].advice
 
 

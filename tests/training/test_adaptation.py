@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import csv
 import json
+import logging
+import math
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +22,7 @@ from medgen.config import BestBy, parse_config
 from medgen.data import Batches
 from medgen.problems import ConfigurationError
 from medgen.runs import RunFolder, assemble, describe, load_model
-from medgen.training import Session, prepare_session, train
+from medgen.training import Session, diagnosis, prepare_session, train
 from medgen.training.scoring import check_profile
 from medgen.training.validation import Scores
 
@@ -123,6 +126,10 @@ def test_the_source_is_validated_and_both_domains_are_diagnosed(
     assert kept == ["weights_step_0000003.safetensors", "weights_step_0000006.safetensors"]
     chosen = load_file(folder.weights_at(outcome.best_step or 0))
     assert all(torch.equal(chosen[k], v) for k, v in load_file(folder.weights).items())
+    state = load_file(folder.state)
+    lent = [key for key in state if key.startswith("average/discriminator.")]
+    assert any("running_var" in key for key in lent)  # as it was judged with, not as it began
+    assert all(torch.equal(state[k], state[k.replace("average", "method", 1)]) for k in lent)
     with safe_open(folder.weights_at(3), "pt") as stored:
         assert json.loads(stored.metadata()["medgen"])["step"] == 3
 
@@ -152,11 +159,8 @@ def test_the_other_answer_reads_the_targets_columns(
 def test_diagnosed_patches_of_the_two_halves_are_of_different_patients(
     tiny_cohort: Path, make_config: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from medgen.training import diagnosis
-
     table = table_of(tiny_cohort, tmp_path)
-    text = table.read_text().replace("c2,p2,train", "c2,p2,validation")
-    table.write_text(text.replace("c0,p0,train,a", "c0,p0,train,a"))
+    table.write_text(table.read_text().replace("c2,p2,train", "c2,p2,validation"))
     session = prepared(adapted(make_config), table, tmp_path)
     drawn: list[list[set[str]]] = []
 
@@ -183,6 +187,31 @@ def test_diagnosed_patches_of_the_two_halves_are_of_different_patients(
     }
 
 
+def test_a_patient_of_both_domains_is_in_one_half_of_the_diagnosed(
+    tiny_cohort: Path, make_config: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    session = prepared(adapted(make_config), table_of(tiny_cohort, tmp_path), tmp_path)
+    examined = []
+    # Sorted by name, who is in both would come second in one group and first in the other.
+    for each, patients in zip(
+        session.examined, (("first", "shared"), ("shared", "twin")), strict=True
+    ):
+        (case,) = each.group.cases
+        cases = [replace(case, case=patient) for patient in patients]
+        examined.append(replace(each, group=replace(each.group, cases=cases), patients=patients))
+    halves: list[list[set[str]]] = []
+
+    class Watched(Batches):
+        def __init__(self, groups: Any, **options: Any) -> None:
+            halves.append([{case.case for case in group.cases} for group in groups])
+            super().__init__(groups, **options)
+
+    monkeypatch.setattr(diagnosis, "Batches", Watched)
+    device = torch.device("cpu")
+    diagnosis.Diagnosis(examined, session.config, margin=0, device=device, precision="fp32")
+    assert halves == [[{"shared"}, {"shared"}], [{"first"}, {"twin"}]]
+
+
 def test_cases_that_count_as_both_domains_are_refused(
     tiny_cohort: Path, make_config: Any, tmp_path: Path
 ) -> None:
@@ -193,12 +222,34 @@ def test_cases_that_count_as_both_domains_are_refused(
     assert [problem.code for problem in caught.value.problems] == ["E_DOMAINS_OVERLAP"]
 
 
-def test_a_penalty_needs_validation_cases_of_both_domains(
+def test_an_unlabelled_case_is_not_of_both_domains_either(
     tiny_cohort: Path, make_config: Any, tmp_path: Path
+) -> None:
+    """Without `where`, a target case that has the source's columns would stand for the source."""
+    raw = adapted(make_config).as_json()
+    raw["roles"]["source"] = {"columns": ["mr"]}
+    table = table_of(tiny_cohort, tmp_path)
+    lines = [
+        line.rpartition(",")[0] + "," if ",b," in line else line
+        for line in table.read_text().splitlines()
+    ]
+    table.write_text("\n".join(lines) + "\n")
+    with pytest.raises(ConfigurationError) as caught:
+        prepared(parse_config(raw), table, tmp_path)
+    (problem,) = caught.value.problems
+    assert problem.code == "E_DOMAINS_OVERLAP"
+    assert problem.message.startswith("2 cases, such as c1,")
+
+
+def test_a_penalty_needs_validation_cases_of_both_domains(
+    tiny_cohort: Path, make_config: Any, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     table = table_of(tiny_cohort, tmp_path)
     table.write_text(table.read_text().replace("c3,p3,validation", "c3,p3,train"))
-    assert prepared(adapted(make_config), table, tmp_path).examined == ()
+    with caplog.at_level(logging.WARNING):
+        assert prepared(adapted(make_config), table, tmp_path).examined == ()
+    assert "they need validation cases of the source and target" in caplog.text
+    assert "few validation patients" not in caplog.text
     with pytest.raises(ConfigurationError) as caught:
         prepared(adapted(make_config, best_by=PENALISED), table, tmp_path)
     (problem,) = caught.value.problems
@@ -211,6 +262,7 @@ def test_a_penalty_needs_validation_cases_of_both_domains(
     [
         ("adapted_segmenter", {**PENALISED, "penalties": {"diagnose.discriminator_advantage": 1}}),
         ("adapted_segmenter", {"name": "diagnose.domain_advantage", "mode": "max"}),
+        ("adapted_segmenter", {"name": "diagnose.domain_advantage", "mode": "min"}),
         ("segmenter", PENALISED),
     ],
 )
@@ -228,4 +280,25 @@ def test_penalties_count_against_scores_that_grow_and_that_shrink() -> None:
     scores = Scores({"c": {"dice": 0.75, "mae": 3.0}}, 1.0, figures={"diagnose.x": 0.5})
     assert scores.worth(BestBy(name="dice", mode="max", penalties={"diagnose.x": 0.5})) == 0.5
     assert scores.worth(BestBy(name="mae", mode="min", penalties={"diagnose.x": 2.0})) == 4.0
-    assert scores.worth(BestBy(name="diagnose.x", mode="min")) == 0.5
+
+
+def test_weights_that_find_nothing_do_not_win_by_telling_nothing_apart() -> None:
+    """Dead features have no domain, and no Dice to pay for it with."""
+    best_by = BestBy(name="dice", mode="max", penalties={"diagnose.x": 0.5})
+    poor = Scores({"c": {"dice": 0.25}}, 1.0, figures={"diagnose.x": 0.75})
+    dead = Scores({"c": {"dice": 0.0}}, 1.0, figures={"diagnose.x": 0.0})
+    assert poor.worth(best_by) == -0.125
+    assert math.isnan(dead.worth(best_by))  # which never becomes the one to beat
+    assert dead.worth(BestBy(name="dice", mode="max")) == 0.0
+
+
+def test_all_weights_are_kept_where_there_is_nothing_to_validate_on(
+    tiny_cohort: Path, make_config: Any, tmp_path: Path
+) -> None:
+    table = table_of(tiny_cohort, tmp_path)
+    table.write_text(table.read_text().replace("validation", "train"))
+    train(prepared(adapted(make_config, keep_all=True), table, tmp_path), tmp_path / "run")
+    folder = RunFolder(tmp_path / "run")
+    assert len(list(folder.training.glob("weights_step_*"))) == 2
+    last = load_file(folder.weights_at(6))
+    assert all(torch.equal(last[k], v) for k, v in load_file(folder.weights).items())

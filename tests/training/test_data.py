@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from medgen.config import parse_config
+from medgen.data.entries import CachedCase
 from medgen.problems import ConfigurationError, Refusal
 from medgen.training import prepare_session
 from medgen.training.cohort import Cohort, read_cohort
+from medgen.training.data import _tell
 from medgen.training.statistics import dose_fractions
+from medgen.volumes import Grid
 
 PAIR = (frozenset({"source", "target"}),)
 EITHER = (frozenset({"source"}), frozenset({"target"}))
@@ -105,3 +110,47 @@ def test_a_validation_case_without_its_pair_is_refused_before_the_first_step(
         prepare_session(make_config("regression"), data=data, cache=tmp_path, device="cpu")
     (problem,) = caught.value.problems
     assert (problem.code, problem.case, problem.column) == ("E_COLUMN_EMPTY", "c3", column)
+
+
+def test_patches_of_both_domains_are_centred_alike(
+    tiny_cohort: Path, make_config: Any, tmp_path: Path
+) -> None:
+    """In the body, while a labelled patch may also lie in the rim that its losses count in."""
+    raw = make_config("adapted_segmenter").as_json()
+    raw["preprocessing"]["spacing_mm"] = [2.5, 2.5, 2.5]  # finer than the rim is wide
+    session = prepare_session(
+        parse_config(raw), data=tiny_cohort, cache=tmp_path / "cache", device="cpu"
+    )
+    found = {group.keys: group.cases for group in session.batches._groups}
+    labelled = {case.case: case for case in found[frozenset({"source", "label", "mask"})]}
+    at_large, target = found[frozenset({"source_at_large"})], found[frozenset({"target"})]
+    for case in (*at_large, *target):
+        assert not set(case.arrays) & {"label", "labelled"}
+        assert case.indices.size < 0.95 * case.arrays["body"].sum()
+    for case in at_large:
+        assert set(case.indices) < set(labelled[case.case].indices)
+
+
+def test_what_is_doubtful_in_a_label_is_told_beside_what_is_in_the_image(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """A case has an entry of the cache for each group that reads it."""
+    grid = Grid((1, 1, 1), np.eye(4))
+    entry = CachedCase("c", {}, {}, grid, (), warnings=("image",), overlaps={"mr": 1.0})
+    other = replace(entry, warnings=("image", "label"), overlaps={})
+    with caplog.at_level(logging.INFO):
+        _tell({"c": [other, entry]})
+    assert caplog.messages == ["outline_overlap", "case c: image", "case c: label"]
+    assert caplog.records[0].fields == {"case": "c", "mr": 1.0}  # type: ignore[attr-defined]
+
+
+def test_a_word_that_no_row_has_is_named_where_it_leaves_nothing_to_train_on(
+    tiny_cohort: Path, make_config: Any, tmp_path: Path
+) -> None:
+    raw = make_config("adapted_segmenter").as_json()
+    raw["roles"]["target"]["where"] = {"site": "bee"}
+    with pytest.raises(ConfigurationError) as caught:
+        prepare_session(parse_config(raw), data=tiny_cohort, cache=tmp_path, device="cpu")
+    (problem,) = caught.value.problems
+    assert problem.code == "E_GROUP_EMPTY"
+    assert problem.message == "no training case of site bee fills the columns mr together"
