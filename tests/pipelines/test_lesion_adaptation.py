@@ -112,12 +112,19 @@ def test_a_scanner_without_any_label_is_only_converted(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_adapting_finds_more_on_the_second_scanner_of_sample_heads(tmp_path: Path) -> None:
-    """The demo as it is: about a quarter of an hour on one core."""
+def test_the_demo_shows_a_shift_and_adapting_to_it_keeps_what_was_learned(tmp_path: Path) -> None:
+    """The demo as it is: about ten minutes on one core.
+
+    What adapting gains there is less than its spread: benchmarks/lesion_adaptation.md.
+    """
     ended = run("--output", tmp_path / "out", "--device", "cpu")
     assert ended.returncode == 0, ended.stderr
     reports = tmp_path / "out" / "reports"
-    plain, adapted = (dice_of(reports / name / "target") for name in ("source_only", "adapted"))
-    assert adapted > plain + 0.05, f"adapted {adapted:.3f}, source only {plain:.3f}"
-    known = dice_of(reports / "adapted" / "forward")
-    assert known > dice_of(reports / "source_only" / "forward") - 0.1, f"source Dice {known:.3f}"
+    found = {
+        (name, side): dice_of(reports / name / side)
+        for name in ("source_only", "adapted")
+        for side in ("forward", "target")
+    }
+    assert found["source_only", "forward"] > 0.4
+    assert found["source_only", "target"] < found["source_only", "forward"] - 0.2
+    assert found["adapted", "forward"] > found["source_only", "forward"] - 0.15
