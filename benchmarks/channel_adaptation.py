@@ -60,8 +60,8 @@ def trained(share: float, seed: int, steps: int, options: dict[str, Any]) -> dic
     """Train one row, and return Dice by domain."""
     torch.manual_seed(seed)
     setting = Setting(2, 2, "linear", classes=2)
-    schedule = {"ramp_from": 0.2, "ramp_to": 0.5}
-    method = AdaptedSegmenter(setting, network=NETWORK, discriminator=JUDGE, **schedule, **options)
+    schedule: dict[str, Any] = {"ramp_from": 0.2, "ramp_to": 0.5, **options}
+    method = AdaptedSegmenter(setting, network=NETWORK, discriminator=JUDGE, **schedule)
     generator = torch.Generator().manual_seed(seed)
     moves = Moves(method)
     for step in range(steps):
