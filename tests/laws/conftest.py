@@ -33,7 +33,7 @@ PIX2PIX = Pix2PixUNetOptions(channels=4, levels=3)
 FCN = ContextFCNOptions(channels=2)
 
 DEEP_MEDIC = DeepMedicOptions(
-    subsampling=(2,), channels=(4, 4, 4), hidden=(6,), dropout=0.0, residual=True
+    subsampling=(2,), channels=(8, 12, 12), hidden=(12,), dropout=0.0, residual=True
 )
 DOMAINS = DomainDiscriminatorOptions(channels=4, layers=2)
 

@@ -58,6 +58,8 @@ def errors(method: Any, batch: dict[str, torch.Tensor]) -> dict[str, float]:
     found = {}
     with torch.no_grad():
         for name, answer in method.answers.items():
+            if answer.kind == "labels" and not method.pairs(answer):
+                continue  # of the domain without labels no truth is known, and labels lead nowhere
             answered, truth = method.infer(batch[answer.source], name), batch[answer.target]
             if not method.pairs(answer):  # no truth is known, but the way back is
                 if answered.shape[1] < batch[answer.source].shape[1]:
