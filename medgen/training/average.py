@@ -37,13 +37,12 @@ class Average:
                         buffer.copy_(source)
 
     @torch.no_grad()
-    def lend(self, method: Method) -> Method:
-        """Return the averaged method with the other players as they are now, for a diagnosis."""
+    def lend(self, method: Method) -> None:
+        """Give the averaged method the other players as they are now, for a diagnosis."""
         averaged = self.method.players()
         for name, player in method.players().items():
             if name not in method.answering:
                 averaged[name].load_state_dict(player.state_dict())
-        return self.method
 
     @torch.no_grad()
     def freeze_into(self, method: Method, players: frozenset[str]) -> None:
