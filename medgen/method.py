@@ -78,9 +78,9 @@ class Answer:
 
 @dataclass(frozen=True)
 class OptimizerSpec:
-    """The optimizer of one player; betas are ignored by optimizers without them."""
+    """The optimizer of one player; betas are ignored by optimizers without them, as RMSProp."""
 
-    name: Literal["adam", "adamw"] = "adam"
+    name: Literal["adam", "adamw", "rmsprop"] = "adam"
     learning_rate: float = 2e-4
     betas: tuple[float, float] = (0.5, 0.999)
     weight_decay: float = 0.0
@@ -130,6 +130,17 @@ class Method(nn.Module, ABC):
     window: tuple[int, int, int] | None = None
     """The fixed input size, or None where any size will do."""
 
+    windows_at_once: int = 1
+    """How many windows `infer` should be given in one batch, on any device, where there are so
+    many: dense layers and latent searches cost little more for several than for one."""
+
+    search_steps: int = 0
+    """Steps in which `infer` searches for a latent, one like the other; 0 where it does not."""
+
+    located: bool = False
+    """Every source has three more channels: where each voxel lies in the body, -1 to 1 along each
+    axis from one end of the body's box to the other; see `medgen.data.position`."""
+
     examines: tuple[frozenset[str], ...] = ()
     """What `diagnose` is shown of validation cases, in groups as `reads`; empty: nothing."""
 
@@ -171,7 +182,10 @@ class Method(nn.Module, ABC):
         """Answer an encoded source (B, C, X, Y, Z) by a fresh fp32 tensor, less the margin.
 
         An image answer is encoded by the target's scale; a labels answer holds a probability per
-        class (B, classes, X, Y, Z), the background first, which sum to one.
+        class (B, classes, X, Y, Z), the background first, which sum to one. An anomaly answer
+        (B, C + 1, X, Y, Z) holds the signed residual of each source channel, source less
+        reconstruction, and last the window's score, the same at each of its voxels: the higher,
+        the less usual.
         """
 
     def diagnose(self, batch: Batch) -> Mapping[str, float]:
@@ -185,3 +199,19 @@ class Method(nn.Module, ABC):
     def pairs(self, answer: Answer) -> bool:
         """Tell whether training sees an answer's source and target of the same case."""
         return any({answer.source, answer.target} <= keys for keys in self.reads)
+
+
+class Generative(Method):
+    """A method whose players draw new images from a latent vector."""
+
+    latent: int
+    """Numbers in a latent vector."""
+
+    @abstractmethod
+    def generate(self, latent: Tensor, place: Tensor | None = None) -> Tensor:
+        """Return encoded images (B, C, *window), fresh and in fp32, of latents (B, latent).
+
+        Latents are drawn from N(0, I). `place` (B, 3), in [-1, 1], is where in the body a window's
+        centre lies; a located method takes the body's middle where it is left out. Called in
+        eval() and under no_grad(); leaves no trace.
+        """

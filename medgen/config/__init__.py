@@ -5,6 +5,7 @@ in `schema.py` or, for a method, in its constructor. Nothing in a configuration 
 class name or an expression.
 """
 
+from medgen.config.anomaly import CASE_SCORES, AnomalyConfig, CaseScore
 from medgen.config.reading import parse_config, read_config, shipped_configs, validate_block
 from medgen.config.scales import (
     CohortScale,
@@ -33,8 +34,11 @@ from medgen.config.values import Fraction, Millimetres, Number, Percentile, Stri
 
 __all__ = [
     "BACKGROUND",
+    "CASE_SCORES",
+    "AnomalyConfig",
     "Augmentation",
     "BestBy",
+    "CaseScore",
     "Chain",
     "CohortScale",
     "Config",

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, model_validator
 
+from medgen.config.anomaly import AnomalyConfig
 from medgen.config.scales import Scale, SharedScale
 from medgen.config.values import Fraction, Millilitres, Millimetres, Number, Strict, Voxels, Whole
 
@@ -167,6 +168,8 @@ class ConvertConfig(Strict):
     """By class, the volume below which a connected part becomes background; after keep_largest."""
     lesions: tuple[str, ...] = ()
     """Classes whose connected parts are listed in CASE_lesions.tsv beside an answer."""
+    anomaly: AnomalyConfig = AnomalyConfig()
+    """What is made of the residuals of methods that score anomalies."""
 
 
 class Chain(Strict):
@@ -224,6 +227,10 @@ class Config(Strict):
     @model_validator(mode="after")
     def _parts_fit_together(self) -> Config:
         faults = [*self._scale_faults(), *self._label_faults(), *self._chain_faults()]
+        column, sources = self.convert.anomaly.column, self.roles.source.columns
+        if column is not None and column not in sources:
+            known = ", ".join(sources)
+            faults.append(f"convert.anomaly.column: {column!r} is not a source column ({known})")
         if faults:
             raise ValueError("\n".join(faults))
         return self

@@ -44,6 +44,7 @@ class Batches:
     `foreground` on a voxel of a class that is drawn evenly among those the case has. Every key
     arrives with `margin` more voxels of real context on each side; patches lie inside the volume,
     and their margins go on beyond it as conversion's do, so that no voxel is only ever context.
+    Where `located`, a source has three channels more: the coordinates of `medgen.data.position`.
 
     Raises ValueError where a group is empty or a case lacks one of its keys.
     """
@@ -59,6 +60,7 @@ class Batches:
         foreground: float = 0.5,
         augment: Augmentation | None = None,
         seed: int = 0,
+        located: bool = False,
     ) -> None:
         _check(groups)
         self._groups = tuple(groups)
@@ -69,6 +71,7 @@ class Batches:
         self._foreground = foreground
         self._augment = augment
         self._seed = seed
+        self._located = located
 
     def batch(self, step: int, rank: int = 0) -> dict[str, Tensor]:
         """Return the batch of a step: (B, C, X, Y, Z), float32 images and masks, int64 labels."""
@@ -112,6 +115,8 @@ class Batches:
             patch[key] = np.flip(values, reversed_axes)
         for key in (key for key in IMAGES if key in patch):
             patch[key] = self._jitter(rng, case.jitters(ARRAYS.get(key, key)), patch[key])
+        if self._located and "source" in patch:
+            patch["source"] = np.concatenate([patch["source"], _places(case, box, change.flips)])
         return patch
 
     def _centre(
@@ -132,6 +137,17 @@ class Batches:
             for channel, may in zip(image, allowed, strict=True)
         ]
         return np.stack(channels)
+
+
+def _places(case: CachedCase, box: Box, flips: Sequence[int]) -> NDArray[np.float32]:
+    """Return the coordinates (3, X, Y, Z) of a patch that is read from a box and then mirrored.
+
+    What was on the left and is mirrored looks like what is on the right, and so says it is there.
+    """
+    places = case.body_box.coordinates(box.voxels())
+    for axis in flips:
+        places[axis] = -places[axis]
+    return np.flip(places, tuple(axis + 1 for axis in flips))
 
 
 def _widened(start: Size, size: Size, margin: int) -> tuple[Size, Size]:

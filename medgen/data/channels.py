@@ -17,7 +17,7 @@ from medgen.data.intensity import ARBITRARY, Codec, fitted_codec, measure, unit_
 from medgen.data.masks import Mask
 from medgen.data.pairing import check_label, check_pair
 from medgen.problems import MedgenError, Problem, Refusal
-from medgen.volumes import Volume, field_of_view, resample, where_measured
+from medgen.volumes import Grid, Volume, field_of_view, resample, where_measured
 
 Array = NDArray[Any]
 
@@ -185,12 +185,14 @@ def _label_doubts(
     return tuple(doubts)
 
 
-def mask_column(frame: Frame, volumes: Mapping[str, Volume], column: str) -> Mask:
-    """Return where a mask column is above zero, on the working grid."""
+def mask_column(grid: Grid, volumes: Mapping[str, Volume], column: str) -> Mask:
+    """Return where a mask column is above zero, on a grid."""
     with placed(column):
         volume = require(volumes, column)
+        if volume.grid.same_as(grid):
+            return np.asarray(volume.data > 0)
         above = (volume.data > 0).astype(np.float32)
-        return np.asarray(resample(above, volume.grid, frame.grid, outside=0.0) >= 0.5)
+        return np.asarray(resample(above, volume.grid, grid, outside=0.0) >= 0.5)
 
 
 def require(volumes: Mapping[str, Volume], column: str) -> Volume:

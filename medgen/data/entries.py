@@ -6,6 +6,7 @@ import json
 import zlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from medgen.data.intensity import Codec
+from medgen.data.position import BodyBox, body_box
 from medgen.data.prepared import PreparedCase
 from medgen.files import write_json
 from medgen.problems import Refusal
@@ -70,6 +72,11 @@ class CachedCase:
     """Voxels of each class from 1 on, in the order of `labelled`."""
     target_jitter: tuple[bool, ...] = ()
     """The same as `jitter` of each target channel; empty: of none."""
+
+    @cached_property
+    def body_box(self) -> BodyBox:
+        """Return the box of the body with its rim, by which places in it are told."""
+        return body_box(np.asarray(self.arrays["body"][0]) > 0)
 
     def jitters(self, array: str) -> tuple[bool, ...]:
         """Return for each channel of an array whether its intensity may be augmented."""

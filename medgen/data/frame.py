@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,6 +11,7 @@ from numpy.typing import NDArray
 
 from medgen.config import PreprocessingConfig
 from medgen.data.masks import RIM_MM, Mask, bounding_box, outline, with_rim, within
+from medgen.problems import Problem, Refusal
 from medgen.volumes import Grid, Volume, resample, working_grid
 
 
@@ -29,17 +31,29 @@ class Frame:
     """The reference column's body on the working grid."""
 
 
-def frame_of(column: str, reference: Volume, *, unit: str, settings: PreprocessingConfig) -> Frame:
+def frame_of(
+    column: str,
+    reference: Volume,
+    *,
+    unit: str,
+    settings: PreprocessingConfig,
+    mask: Callable[[Grid], Mask] | None = None,
+) -> Frame:
     """Lay the working frame by the reference column, and nothing else.
 
-    `unit` is the one that the column's scale promises: it decides how the body is found.
+    `unit` is the one that the column's scale promises: it decides how the body is found, unless a
+    `mask` says on any grid what the body is.
 
     Raises:
-        Refusal: E_EMPTY_BODY where no body stands out.
+        Refusal: E_EMPTY_BODY where no body stands out; E_EMPTY_MASK where the mask has no voxel.
     """
     whole = working_grid(reference.grid, settings.spacing_mm)
     values = resample(reference.data, reference.grid, whole)
-    body = outline(values, unit=unit, spacing_mm=whole.spacing_mm)
+    if mask is None:
+        body = outline(values, unit=unit, spacing_mm=whole.spacing_mm)
+    elif not (body := mask(whole)).any():
+        message = "no voxel of the mask is inside the image"
+        raise Refusal(Problem("E_EMPTY_MASK", message, "check that both are of one case"))
     if settings.crop == "none":
         return Frame(column, reference.grid, whole, values, body)
     box = crop_box(body, whole, settings)

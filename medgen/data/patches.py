@@ -83,6 +83,17 @@ class Box:
         turned: Array = sampled[0].numpy()
         return turned
 
+    def voxels(self) -> Array:
+        """Return the volume's voxel (3, *size), float32, that each voxel of the box shows.
+
+        Beyond the volume it is the border's, which is what images go on with there.
+        """
+        half = (np.asarray(self.size) - 1) / 2
+        offsets = np.indices(self.size, dtype=np.float32) - _column(half)
+        turned = np.tensordot(self._matrix.astype(np.float32), offsets, axes=1)
+        found = turned + _column(np.asarray(self.start) + half)
+        return np.asarray(np.clip(found, 0, _column(np.asarray(self.shape) - 1)), dtype=np.float32)
+
     def _cut(self, values: Array, fill: Fill) -> Array:
         stops = [start + size for start, size in zip(self.start, self.size, strict=True)]
         inner = tuple(
@@ -129,3 +140,8 @@ class Box:
             offset = np.float32((corner[axis] - part.start + 0.5) * scale - 1.0)
             grid[..., 2 - axis] = x + (y + (z + offset))
         return torch.from_numpy(grid)
+
+
+def _column(values: Array) -> Array:
+    """Return three numbers as (3, 1, 1, 1), float32."""
+    return np.asarray(values, dtype=np.float32)[:, None, None, None]

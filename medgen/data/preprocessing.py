@@ -29,11 +29,12 @@ from medgen.data.frame import Frame, body_on, frame_of, rim_along
 from medgen.data.intensity import Codec, unit_of
 from medgen.data.jitter import jitters
 from medgen.data.masks import Mask, with_rim
-from medgen.data.modality import check_modality
 from medgen.data.pairing import check_frames_of_reference
 from medgen.data.prepared import PreparedCase, PreparedSource
+from medgen.data.promised import in_promised_units, notes_of
+from medgen.data.stripping import stripped
 from medgen.problems import Problem, Refusal
-from medgen.volumes import Volume, field_of_view, in_unit, resample
+from medgen.volumes import Volume, field_of_view, resample
 
 Array = NDArray[Any]
 
@@ -59,6 +60,8 @@ class Preprocessing:
     """The same of each percentile-scaled target that no case of the source's has."""
     decodes_target: bool = True
     """Answers are images in the target's scale; False: labels, and the target is only looked at."""
+    inside_mask: bool = False
+    """The mask column is the body, and outside of it there is nothing: conversion is given it."""
 
     @property
     def source_columns(self) -> tuple[str, ...]:
@@ -69,6 +72,11 @@ class Preprocessing:
     def inputs(self) -> tuple[str, ...]:
         """Return the source's columns, and what a chain feeds."""
         return (*self.source_columns, *([self.fed.column] if self.fed else []))
+
+    @property
+    def given(self) -> tuple[str, ...]:
+        """Return the columns whose volumes a case must have to be converted, less what is fed."""
+        return (*self.source_columns, *([self.roles.mask] if self.inside_mask else []))
 
     @property
     def target_columns(self) -> tuple[str, ...]:
@@ -118,6 +126,7 @@ class Preprocessing:
             "classes": self.classes.as_json(),
             "cohort": {column: list(ends) for column, ends in self.cohort.items()},
             **({"fed": asdict(self.fed)} if self.fed else {}),
+            **({"inside_mask": True} if self.inside_mask else {}),
         }
 
     def frame(self, volumes: Mapping[str, Volume]) -> Frame:
@@ -127,32 +136,24 @@ class Preprocessing:
         with placed(reference):
             volume = require(volumes, reference)
             unit = unit_of(self.intensity[reference])
-            return frame_of(reference, volume, unit=unit, settings=self.settings)
+            how: Any = {"unit": unit, "settings": self.settings}
+            if self.inside_mask:
+                how["mask"] = lambda grid: mask_column(grid, volumes, self.roles.mask)
+            return frame_of(reference, volume, **how)
 
     def in_units(self, volumes: Mapping[str, Volume]) -> dict[str, Volume]:
-        """Return the volumes in the units that their scales promise.
+        """Return the volumes in the units that their scales promise; see `in_promised_units`."""
+        return in_promised_units(volumes, self.intensity)
+
+    def _readied(self, volumes: Mapping[str, Volume]) -> dict[str, Volume]:
+        """Return the volumes in the promised units, of one frame, and cut to the mask if it is so.
 
         Raises:
-            Refusal: E_MODALITY or E_UNIT where a file's own header contradicts the column's name or
-                scale, E_SUV; of every column.
+            Refusal: see `in_units`; E_FRAME_OF_REFERENCE; E_COLUMN_EMPTY without a mask.
         """
-        found: dict[str, Volume] = {}
-        problems: list[Problem] = []
-        for column, volume in volumes.items():
-            scale = self.intensity.get(column)
-            try:
-                if scale is not None:
-                    check_modality(column, volume)
-                found[column] = in_unit(volume, self._unit(scale)) if scale is not None else volume
-            except Refusal as error:
-                problems += error.at(column=column).problems
-        if problems:
-            raise Refusal(problems)
-        return found
-
-    def _unit(self, scale: Scale) -> str:
-        """Return the unit that a scale promises; one that is shared promises the other column's."""
-        return unit_of(self.intensity[scale.column] if isinstance(scale, SharedScale) else scale)
+        found = self.in_units(volumes)
+        check_frames_of_reference(found)
+        return stripped(found, self.roles.mask, self.intensity) if self.inside_mask else found
 
     def answer_unit(self, volumes: Mapping[str, Volume]) -> str:
         """Return the unit that an answer to these source volumes will have, before any is made."""
@@ -171,8 +172,8 @@ class Preprocessing:
         Raises:
             Refusal: a column is missing, flat, shows no body, or does not overlap the first.
         """
-        volumes = self.in_units({c: require(volumes, c) for c in self.inputs})
-        check_frames_of_reference(volumes)
+        wanted = dict.fromkeys([*self.inputs, *self.given])
+        volumes = self._readied({column: require(volumes, column) for column in wanted})
         frame = self.frame(volumes)
         channels = self._encode_source(frame, volumes)
         return PreparedSource(
@@ -198,8 +199,7 @@ class Preprocessing:
         Raises:
             Refusal: a column is missing in a role, or unusable; the mask is empty.
         """
-        volumes = self.in_units(volumes)
-        check_frames_of_reference(volumes)
+        volumes = self._readied(volumes)
         frame = self.frame(volumes)
         mask = self._mask(frame, volumes)
         seen: Mask = np.ones(frame.grid.shape, dtype=np.bool_)
@@ -282,7 +282,7 @@ class Preprocessing:
     def _mask(self, frame: Frame, volumes: Mapping[str, Volume]) -> Mask:
         if self.roles.mask == "auto":
             return frame.body
-        return mask_column(frame, volumes, self.roles.mask)
+        return mask_column(frame.grid, volumes, self.roles.mask)
 
     def _encode_source(self, frame: Frame, volumes: Mapping[str, Volume]) -> Channels:
         """Return the source's channels, with what a chain feeds."""
@@ -304,10 +304,3 @@ class Preprocessing:
         return encode_columns(
             frame, volumes, columns, scales=scales, known=known, min_overlap=least
         )
-
-
-def notes_of(volumes: Mapping[str, Volume]) -> tuple[str, ...]:
-    """Return what reading left out of the volumes, or put right, a line each."""
-    return tuple(
-        f"column {column}: {note.message}" for column, v in volumes.items() for note in v.notes
-    )

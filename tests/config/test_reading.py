@@ -9,7 +9,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import Field, create_model
 
-from medgen.config import Strict, parse_config, read_config, shipped_configs, validate_block
+from medgen.config import (
+    AnomalyConfig,
+    Strict,
+    parse_config,
+    read_config,
+    shipped_configs,
+    validate_block,
+)
 from medgen.problems import ConfigurationError, Exit, Problem
 
 CONFIGS = sorted(shipped_configs())
@@ -55,6 +62,8 @@ def test_the_teaching_configuration_names_every_key(written: Path) -> None:
     assert _keys(read_config(written).as_json()) - given_keys <= {
         "chain",  # written as a comment
         "intensity.mr.unit",
+        "convert.anomaly",  # of methods that score anomalies alone
+        *(f"convert.anomaly.{key}" for key in AnomalyConfig.model_fields),
         "convert.keep_largest",
         "convert.lesions",
         "convert.minimum_ml",
