@@ -10,14 +10,17 @@ from medgen.losses.adversarial import (
     generator_loss,
     undecided_loss,
 )
+from medgen.losses.divergence import normal_divergence
 from medgen.losses.edges import sobel_edges
 from medgen.losses.features import anatomical_loss, perceptual_loss, style_loss
+from medgen.losses.gradient_penalty import gradient_penalty
 from medgen.losses.gradients import gradient_difference_loss
 from medgen.losses.masking import hide_outside
 from medgen.losses.overlap import cross_entropy_loss, dice_loss, shrink_label
 from medgen.losses.reconstruction import l1_loss, l2_loss
 from medgen.losses.ssim import SSIM_WINDOW, ssim_loss
 from medgen.losses.structure import mutual_information_loss, normalised_gradient_loss
+from medgen.losses.wasserstein import wasserstein_critic_loss, wasserstein_generator_loss
 
 __all__ = [
     "SSIM_WINDOW",
@@ -28,10 +31,12 @@ __all__ = [
     "discriminator_loss",
     "generator_loss",
     "gradient_difference_loss",
+    "gradient_penalty",
     "hide_outside",
     "l1_loss",
     "l2_loss",
     "mutual_information_loss",
+    "normal_divergence",
     "normalised_gradient_loss",
     "perceptual_loss",
     "shrink_label",
@@ -39,4 +44,6 @@ __all__ = [
     "ssim_loss",
     "style_loss",
     "undecided_loss",
+    "wasserstein_critic_loss",
+    "wasserstein_generator_loss",
 ]

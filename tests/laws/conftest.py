@@ -14,11 +14,14 @@ from medgen.methods import METHODS
 from medgen.networks import (
     ContextDiscriminatorOptions,
     ContextFCNOptions,
+    DcganOptions,
     DeepMedicOptions,
+    DenseAutoencoderOptions,
     DomainDiscriminatorOptions,
     PatchDiscriminatorOptions,
     Pix2PixUNetOptions,
     ResidualEncoderUNetOptions,
+    ResidualGanOptions,
     ResNetGeneratorOptions,
     UNetOptions,
 )
@@ -37,8 +40,15 @@ DEEP_MEDIC = DeepMedicOptions(
 )
 DOMAINS = DomainDiscriminatorOptions(channels=4, layers=2)
 
+DCGAN = DcganOptions(window=(8, 8, 8), channels=32, levels=2, latent=16)
+RESIDUAL_GAN = ResidualGanOptions(window=(8, 8, 8), channels=8, levels=2, latent=16)
+DENSE = DenseAutoencoderOptions(
+    window=(16, 16, 16), channels=(8, 8), kernel=3, bottleneck=4, latent=16
+)
+
 SMALL: Mapping[str, Mapping[str, Any]] = {
     "adapted_segmenter": {"network": GENERATOR, "discriminator": DOMAINS},
+    "ano_gan": {"network": DCGAN, "search_steps": 20, "search_rate": 0.1},
     "conditional_gan": {"generator": GENERATOR, "discriminator": DISCRIMINATOR},
     "context_aware_gan": {
         "generator": FCN,
@@ -50,9 +60,13 @@ SMALL: Mapping[str, Mapping[str, Any]] = {
         "lambda_identity": 0.0,  # the laws' second kind of data has other channels in each domain
         "pool": 3,
     },
+    "denoising_autoencoder": {"network": GENERATOR},
     "ea_gan": {"generator": PIX2PIX, "discriminator": BATCH_NORMED},
+    "f_ano_gan": {"network": RESIDUAL_GAN, "critic_steps": 1},
     "regression": {"generator": GENERATOR},
     "segmenter": {"network": GENERATOR, "deep_supervision": True},
+    "vae": {"network": DENSE},
+    "vae_gan": {"network": DENSE, "lambda_l1": 1.0},
 }
 """Options that make a method small enough for the fast tier; a new method adds its own."""
 
@@ -100,6 +114,65 @@ VARIANTS: Mapping[str, tuple[str, str, Mapping[str, Any]]] = {
         "cycle_gan",
         "one bounded channel",
         {"generator": GENERATOR, "discriminator": DISCRIMINATOR, "lambda_background": 0.0},
+    ),
+    "ano_gan_located": (
+        "ano_gan",
+        "two channels, unbounded",
+        {"network": DCGAN, "search_steps": 20, "search_rate": 0.1, "located": True},
+    ),
+    "ano_gan_of_slices": (
+        "ano_gan",
+        "one bounded channel",
+        {
+            "network": DCGAN.model_copy(update={"window": (16, 16, 1), "spatial_dims": 2}),
+            "search_steps": 20,
+            "search_rate": 0.1,
+        },
+    ),
+    "f_ano_gan_located": (
+        "f_ano_gan",
+        "two channels, unbounded",
+        {
+            "network": RESIDUAL_GAN.model_copy(update={"encoded": "linear"}),
+            "located": True,
+            "critic_steps": 1,
+        },
+    ),
+    "f_ano_gan_of_slices": (
+        "f_ano_gan",
+        "one bounded channel",
+        {
+            "network": RESIDUAL_GAN.model_copy(update={"window": (16, 16, 1), "spatial_dims": 2}),
+            "critic_steps": 1,
+        },
+    ),
+    "vae_located_and_restored": (
+        "vae",
+        "two channels, unbounded",
+        {"network": DENSE, "located": True, "restoration_steps": 5, "beta_warm_up": 0.5},
+    ),
+    "vae_of_slices": (
+        "vae",
+        "one bounded channel",
+        {"network": DENSE.model_copy(update={"window": (16, 16, 1), "spatial_dims": 2})},
+    ),
+    "vae_gan_located": (
+        "vae_gan",
+        "two channels, unbounded",
+        {"network": DENSE, "located": True, "lambda_l1": 1.0, "beta_warm_up": 0.5},
+    ),
+    "vae_gan_of_slices": (
+        "vae_gan",
+        "one bounded channel",
+        {
+            "network": DENSE.model_copy(update={"window": (16, 16, 1), "spatial_dims": 2}),
+            "lambda_l1": 1.0,
+        },
+    ),
+    "denoising_autoencoder_located": (
+        "denoising_autoencoder",
+        "two channels, unbounded",
+        {"network": GENERATOR, "located": True, "loss": "l1"},
     ),
     "adapted_deep_medic": (
         "adapted_segmenter",
@@ -149,6 +222,13 @@ def features(image: Tensor) -> tuple[Tensor, ...]:
     return fine, torch.nn.functional.conv3d(fine, second, padding=1, stride=2)
 
 
+def places(size: int, shape: tuple[int, ...]) -> Tensor:
+    """Return coordinates (B, 3, X, Y, Z): each patch lies elsewhere in the body."""
+    axes = torch.meshgrid(*(torch.linspace(-0.2, 0.2, n) for n in shape), indexing="ij")
+    shifts = torch.linspace(-0.5, 0.5, size)[:, None, None, None, None]
+    return torch.stack(axes)[None] + shifts
+
+
 class Game:
     """A method, its data and its players' optimizers; calling it makes one move."""
 
@@ -183,9 +263,9 @@ class Game:
     def batch(self, seed: int = 0, size: int = 2) -> dict[str, Tensor]:
         """Make a batch of smooth random images; the target follows from the source."""
         generator = torch.Generator().manual_seed(seed)
-        length = PATCH + 2 * self.method.margin
+        shape = self.method.window or (PATCH + 2 * self.method.margin,) * 3
         coarse = torch.randn(size, self.setting.source_channels, 4, 4, 4, generator=generator)
-        source = torch.nn.functional.interpolate(coarse, (length,) * 3, mode="trilinear").tanh()
+        source = torch.nn.functional.interpolate(coarse, shape, mode="trilinear").tanh()
         first = source[:, :1]
         everything = {
             "source": source,
@@ -200,6 +280,8 @@ class Game:
             "source_body": (first > -0.8).float(),
             "target_body": (first > -0.6).float(),
         }
+        if self.method.located:
+            everything["source"] = torch.cat([source, places(size, shape)], dim=1)
         return {key: everything[key] for key in frozenset().union(*self.method.reads)}
 
     def play(self, batch: Batch, *, bf16: bool = False, clock: Clock = CLOCK) -> Losses:

@@ -19,6 +19,7 @@ def source_of(
     answer = method.answers[name or next(iter(method.answers))]
     shape = method.window or [n + 2 * method.margin for n in size]
     channels = {"source": game.setting.source_channels, "target": game.setting.target_channels}
+    channels["source"] += 3 if method.located else 0
     generator = torch.Generator().manual_seed(3)
     return torch.randn(batch, channels[answer.source], *shape, generator=generator)
 
@@ -57,6 +58,17 @@ def test_an_image_has_the_targets_channels(trained: Any) -> None:
             assert image.shape[1] == channels[answer.target]
             if heads[answer.target] == "tanh":
                 assert image.abs().max() <= 1
+
+
+def test_an_anomaly_has_a_residual_per_channel_and_a_score(trained: Any) -> None:
+    for name, answer in trained.method.answers.items():
+        if answer.kind == "anomaly":
+            with torch.no_grad():
+                found = trained.method.infer(source_of(trained, name), name)
+            assert found.shape[1] == trained.setting.source_channels + 1
+            score = found[:, -1].flatten(1)
+            assert (score >= 0).all()
+            assert torch.equal(score, score[:, :1].expand_as(score)), "one score for a window"
 
 
 def test_forward_is_the_default(trained: Any) -> None:
