@@ -23,13 +23,14 @@ from medgen.data import Classes, measure
 from medgen.method import Head, Method, OptimizerSpec, Setting
 from medgen.methods import METHODS
 from medgen.networks import GeneratorBlock
+from medgen.networks.patched import PatchedBlock
 from medgen.problems import ConfigurationError, Problem
 
 
 class OptimizerOverride(Strict):
     """What a configuration may change of the paper's optimizer; None keeps the paper's value."""
 
-    name: Literal["adam", "adamw"] | None = None
+    name: Literal["adam", "adamw", "rmsprop"] | None = None
     learning_rate: float | None = Field(default=None, gt=0.0)
     betas: tuple[float, float] | None = None
     weight_decay: float | None = Field(default=None, ge=0.0)
@@ -154,17 +155,17 @@ def _validated(name: str, config: Config) -> dict[str, Any]:
 
 
 def _options(name: str, config: Config) -> BaseModel:
-    """Return a method's options, with what its generators leave to the patch decided."""
+    """Return a method's options, with what its networks leave to the patch decided."""
     if name not in METHODS:
         raise ConfigurationError(_unknown(name, "methods block"))
     block = config.methods.get(name) or {}
     model = validate_block(_options_model(METHODS[name]), block, f"methods.{name}")
-    generators = {
+    networks = {
         field: value.for_patch(config.train.patch)
         for field in type(model).model_fields
-        if isinstance(value := getattr(model, field), GeneratorBlock)
+        if isinstance(value := getattr(model, field), GeneratorBlock | PatchedBlock)
     }
-    return model.model_copy(update=generators)
+    return model.model_copy(update=networks)
 
 
 def _options_model(method: type[Method]) -> type[BaseModel]:

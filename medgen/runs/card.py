@@ -10,9 +10,11 @@ from medgen import __version__
 from medgen.config import Config
 from medgen.files import write_text
 from medgen.method import Answer
+from medgen.runs.calibration import calibration_lines
 from medgen.runs.description import best_scores, class_values
 from medgen.runs.folder import RunFolder
-from medgen.runs.model import Statistics, config_digest
+from medgen.runs.model import config_digest
+from medgen.runs.statistics import Statistics
 from medgen.runs.ways import answer_lines, failures, scored, title
 
 
@@ -70,6 +72,7 @@ def card(
         *_monitor(best, next(iter(answers))),
         *_caution(best),
         "",
+        *calibration_lines(folder, config, answers),
         "## Intended use",
         "",
         "Research on volumes like the training cases: the same anatomy, sequence, scanner family, "

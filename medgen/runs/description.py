@@ -14,6 +14,7 @@ from safetensors import SafetensorError, safe_open
 from medgen.config import Config
 from medgen.data import Classes
 from medgen.runs.assembly import assemble
+from medgen.runs.calibration import calibration_facts
 from medgen.runs.folder import RunFolder
 from medgen.runs.model import config_digest, read_run_files, weights_digest
 from medgen.runs.ways import answer_facts, unlabelled
@@ -36,6 +37,9 @@ def describe(run: Path) -> dict[str, Any]:
     config, statistics, _ = read_run_files(folder)
     with torch.device("meta"):  # what it answers is asked for, not its weights
         roles, answers = config.roles, assemble(config)[0].answers
+    weights = weights_digest(folder, config)
+    anomalies = next(iter(answers.values())).kind == "anomaly"
+    calibration = {"calibration": calibration_facts(folder, config, weights)} if anomalies else {}
     return {
         "method": config.method,
         "source": list(roles.source.columns),
@@ -53,9 +57,10 @@ def describe(run: Path) -> dict[str, Any]:
         "data": dict(statistics.counts),
         "training": _training(folder, config.train.steps),
         "best": best_scores(folder),
+        **calibration,
         "versions": json.loads(folder.record.read_text(encoding="utf-8")),
         "config_sha256": config_digest(config),
-        "weights_sha256": weights_digest(folder, config),
+        "weights_sha256": weights,
     }
 
 

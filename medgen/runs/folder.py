@@ -37,6 +37,11 @@ class RunFolder:
         return self.model / "statistics.json"
 
     @property
+    def calibration(self) -> Path:
+        """How healthy cases score, of a method that scores anomalies; absent without such cases."""
+        return self.model / "calibration.json"
+
+    @property
     def record(self) -> Path:
         """The versions that the run was made with."""
         return self.model / "versions.json"

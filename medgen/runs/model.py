@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,64 +15,16 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from medgen import __version__
+from medgen.calibration import Calibration
 from medgen.config import Config, parse_config
-from medgen.data import Classes, Domain, Fed, Preprocessing
+from medgen.data import Classes, Fed, Preprocessing
 from medgen.files import replacing, sha256_of_file, sha256_of_json, write_json, write_text
 from medgen.method import Method
 from medgen.problems import ConfigurationError, NothingFound, Problem
 from medgen.runs.assembly import assemble
+from medgen.runs.calibration import calibration_of
 from medgen.runs.folder import RunFolder
-
-
-@dataclass(frozen=True)
-class Statistics:
-    """What was measured on the training cases; no case id and no path."""
-
-    cohort: Mapping[str, tuple[float, float]] = field(default_factory=dict)
-    """The range of each cohort-scaled column."""
-    counts: Mapping[str, int] = field(default_factory=dict)
-    """Cases and patients per split."""
-    seen: frozenset[str] = frozenset()
-    """SHA-256 of every source file that training or validation read."""
-    dose_fractions: tuple[float, ...] = ()
-    """Shares of the full dose in the training cases, where the table's `dose_fraction` says so."""
-    domains: Mapping[str, Domain] = field(default_factory=dict)
-    """How the training cases' images look, by the role that an unpaired answer belongs to."""
-    decoded: Mapping[str, Mapping[str, tuple[float, float]]] = field(default_factory=dict)
-    """By the same role: the range that decodes answers of each percentile-scaled column."""
-
-    def as_json(self) -> dict[str, Any]:
-        """Return plain JSON values."""
-        return {
-            "cohort": {column: list(bounds) for column, bounds in self.cohort.items()},
-            "counts": dict(self.counts),
-            "seen": sorted(self.seen),
-            "dose_fractions": list(self.dose_fractions),
-            "domains": {role: domain.as_json() for role, domain in self.domains.items()},
-            "decoded": {
-                role: {column: list(bounds) for column, bounds in ranges.items()}
-                for role, ranges in self.decoded.items()
-            },
-        }
-
-    @classmethod
-    def from_json(cls, value: Mapping[str, Any]) -> Statistics:
-        """Read what `as_json` wrote."""
-        return cls(
-            cohort=_ranges(value["cohort"]),
-            counts={name: int(count) for name, count in value["counts"].items()},
-            seen=frozenset(value["seen"]),
-            dose_fractions=tuple(float(dose) for dose in value.get("dose_fractions", ())),
-            domains={
-                role: Domain.from_json(domain) for role, domain in value.get("domains", {}).items()
-            },
-            decoded={role: _ranges(ranges) for role, ranges in value.get("decoded", {}).items()},
-        )
-
-
-def _ranges(value: Mapping[str, tuple[float, float]]) -> dict[str, tuple[float, float]]:
-    """Return low and high by column."""
-    return {column: (float(low), float(high)) for column, (low, high) in value.items()}
+from medgen.runs.statistics import Statistics
 
 
 @dataclass(frozen=True)
@@ -93,10 +45,12 @@ class Model:
     """Which of the method's answers is asked for; preprocessing and roles go its way."""
     upstream: Model | None = None
     """In a chain, the stage whose answers this one is fed."""
+    calibration: Calibration | None = None
+    """Of a method that scores anomalies, what its healthy cases look like to these weights."""
 
     @property
     def seen(self) -> frozenset[str]:
-        """SHA-256 of every source file that training or validation read."""
+        """SHA-256 of every source file that training, validation or calibration read."""
         return self.statistics.seen
 
     @property
@@ -158,6 +112,7 @@ def preprocessing_of(
         cohort=cohort,
         decoded=decoded or {},
         decodes_target=kind == "image",
+        inside_mask=kind == "anomaly" and config.roles.mask != "auto",
     )
 
 
@@ -262,6 +217,7 @@ def load_model(run: Path, *, device: torch.device) -> Model:
         split=split,
         answer=name,
         upstream=upstream,
+        calibration=calibration_of(folder, config, digest) if wanted.kind == "anomaly" else None,
     )
 
 

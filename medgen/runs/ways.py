@@ -7,7 +7,7 @@ from typing import Any
 
 from medgen.config import Config, Role
 from medgen.method import Answer
-from medgen.runs.model import Statistics
+from medgen.runs.statistics import Statistics
 
 
 def unlabelled(answers: Mapping[str, Answer]) -> tuple[str, ...]:
@@ -85,6 +85,13 @@ def failures(statistics: Statistics, answers: Mapping[str, Answer]) -> list[str]
             "- Whatever differs between the two sides besides the modality, such as age, disease, "
             "head rest or field of view, may be made up in an answer."
         ]
+    if _finds_anomalies(answers):
+        return [
+            "- What the training cases hold, lesions nobody saw among them, is usual to it; what "
+            "they lack is not, were it an older brain, another coil or a movement.",
+            "- Lesions as bright as their surroundings, or rebuilt as well as these, leave no "
+            "residual: an empty mask says nothing of health.",
+        ]
     lines = ["- Whatever the registration between training columns got wrong is learned as truth."]
     if names := unlabelled(answers):
         ways = ", ".join(f"`{name}`" for name in names)
@@ -103,12 +110,18 @@ def scored(answers: Mapping[str, Answer]) -> list[str]:
 
 
 def title(config: Config, answers: Mapping[str, Answer]) -> str:
-    """Return what the model turns into what."""
+    """Return what the model turns into what, or what it looks for anomalies in."""
     roles = config.roles
     source = ", ".join(roles.source.columns)
+    if _finds_anomalies(answers):
+        return f"anomalies of {source}"
     targets = (roles.label,) if unlabelled(answers) else (roles.target, roles.label)
     answered = [column for role in targets if role for column in role.columns]
     return f"{source} to {', '.join(answered) or 'none'}"
+
+
+def _finds_anomalies(answers: Mapping[str, Answer]) -> bool:
+    return next(iter(answers.values())).kind == "anomaly"
 
 
 def _role(config: Config, name: str) -> Role | None:

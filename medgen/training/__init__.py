@@ -2,7 +2,8 @@
 
 from medgen.training.chain import check_chain, folds_of, train_table
 from medgen.training.loop import Loop, Progress
-from medgen.training.session import Outcome, Session, prepare_session, train, try_step
+from medgen.training.session import Outcome, Session, prepare_session, train
+from medgen.training.trial import try_step
 
 __all__ = [
     "Loop",

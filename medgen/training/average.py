@@ -22,7 +22,10 @@ class Average:
 
     @torch.no_grad()
     def update(self, method: Method, step: int, moving: frozenset[str]) -> None:
-        """Move the average of the moving answering players towards `method`."""
+        """Move the average of the moving answering players towards `method`.
+
+        `step` counts from the start of the stage in which they move.
+        """
         decay = min(self._decay, (1 + step) / (10 + step))
         averaged = self.method.players()
         for name, player in method.players().items():

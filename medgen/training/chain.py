@@ -94,7 +94,9 @@ def train_table(
         )
         prepared("training", session)
         watch = _watch(progress, "training", config)
-        return train(session, run, resume=resume, overwrite=overwrite, progress=watch)
+        return train(
+            session, run, resume=resume, overwrite=overwrite, progress=watch, report=report
+        )
     method, _ = build(config)
     check_chain(config, method, start_from=start_from)
     check_profile(config, method)

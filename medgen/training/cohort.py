@@ -24,15 +24,21 @@ class Cohort:
     table: Table
     split: Mapping[str, tuple[str, ...]]
     digests: Mapping[str, Mapping[str, str]]
-    """Case -> column -> SHA-256 of the file, for training and validation cases."""
+    """Case -> column -> SHA-256 of the file, for training and validation cases, and for those to
+    calibrate on where they are looked at."""
 
     def rows(self, name: str) -> list[Row]:
         """Return the rows of one split, in the split's order."""
         return [self.table.row(case) for case in self.split[name]]
 
 
-def read_cohort(data: Path, config: Config, *, reads: Sequence[frozenset[str]]) -> Cohort:
+def read_cohort(
+    data: Path, config: Config, *, reads: Sequence[frozenset[str]], calibrates: bool = False
+) -> Cohort:
     """Read and divide the table, and fingerprint the files that training will see.
+
+    With `calibrates` those of the split `calibrate` are seen as well, once the weights stand: what
+    is measured on them may not be told of them.
 
     Where the table leaves the splits to us, cases that no group of `reads` can use, since they lack
     an image or the roles' `where` does not admit them, are drawn for none of them: they can be
@@ -54,7 +60,8 @@ def read_cohort(data: Path, config: Config, *, reads: Sequence[frozenset[str]]) 
         )
         raise ConfigurationError(problem)
     check_domains(table, config.roles, reads)
-    rows = [table.row(case) for name in ("train", "validation") for case in split[name]]
+    seen = ("train", "validation", *(("calibrate",) if calibrates else ()))
+    rows = [table.row(case) for name in seen for case in split[name]]
     digests: dict[str, dict[str, str]] = {row.case: {} for row in rows}
     unreadable = []
     for row in rows:

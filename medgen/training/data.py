@@ -22,7 +22,13 @@ from medgen.data.groups import ROLE_OF, cases_of
 from medgen.method import Method
 from medgen.problems import ConfigurationError, Problem, Refusal
 from medgen.training.cohort import Cohort
-from medgen.training.domains import answerable, columns_of, is_unpaired, measure_domains
+from medgen.training.domains import (
+    answerable,
+    columns_of,
+    healthy,
+    is_unpaired,
+    measure_domains,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -46,6 +52,10 @@ class Prepared:
     domains: Mapping[str, Domain]
     """What unpaired answers are held against, by role."""
     examined: tuple[Examined, ...] = ()
+    trained: tuple[CachedCase, ...] = ()
+    """The cases of the first group: what a generative method's samples are held against."""
+    held: tuple[CachedCase, ...] = ()
+    """Those that validation answers."""
 
 
 def prepare_data(
@@ -58,7 +68,8 @@ def prepare_data(
 ) -> Prepared:
     """Prepare (or find in the cache) every training and validation case; make the patch streams.
 
-    Validation converts from the files; its pairs are prepared so that a bad one is refused now.
+    Validation converts from the files; its pairs are prepared so that a bad one is refused now, and
+    so are the cases that the run will be calibrated on.
 
     Raises:
         Refusal: with the problems of every case that cannot be used.
@@ -90,9 +101,12 @@ def prepare_data(
     rows = answerable(cohort.table, held, config.roles, method)
     problems.update(dict.fromkeys(_unscorable(rows, method, preprocessing)))
     first = next(iter(method.answers.values()))
-    labels = first.kind == "labels"
-    wanted = frozenset({first.source, first.target}) if labels else KEYS
-    prepare("checking validation cases", rows, wanted)
+    wanted = KEYS if first.kind == "image" else frozenset({first.source, first.target})
+    checked = prepare("checking validation cases", rows, wanted)
+    rows = healthy(cohort.table, cohort.rows("calibrate"), config.roles, method)
+    problems.update(dict.fromkeys(_unmeasurable(rows, preprocessing)))
+    rows = [row for row in rows if all(column in row.cells for column in preprocessing.given)]
+    prepare("checking calibration cases", rows, wanted)
     for keys in method.examines:
         admitted = cases_of(cohort.table, config.roles, keys)
         rows = [row for row in held if row.case in admitted]
@@ -112,8 +126,11 @@ def prepare_data(
         foreground=train.foreground,
         augment=train.augment,
         seed=train.seed,
+        located=method.located,
     )
-    return Prepared(batches, measure_domains(groups, method, report), tuple(examined))
+    domains = measure_domains(groups, method, report)
+    trained = tuple(groups[0].cases)
+    return Prepared(batches, domains, tuple(examined), trained, tuple(checked))
 
 
 def prepared_for(keys: frozenset[str]) -> frozenset[str]:
@@ -136,12 +153,25 @@ def _unscorable(
     """
     if is_unpaired(method):
         return
-    labels = next(iter(method.answers.values())).kind == "labels"
-    truth = (preprocessing.label_column,) if labels else preprocessing.target_columns[:1]
-    wanted = [column for column in (*preprocessing.inputs, *truth) if column is not None]
+    kind = next(iter(method.answers.values())).kind
+    truths = {
+        "image": preprocessing.target_columns[:1],
+        "labels": (preprocessing.label_column,),
+        "anomaly": preprocessing.given,
+    }
+    wanted = [column for column in (*preprocessing.inputs, *truths[kind]) if column is not None]
     for row in rows:
         for column in (column for column in wanted if column not in row.cells):
             message = "a validation case lacks an image that scoring its answer needs"
+            advice = "fill the cell, or give the case another split"
+            yield Problem("E_COLUMN_EMPTY", message, advice, row.case, column)
+
+
+def _unmeasurable(rows: Sequence[Row], preprocessing: Preprocessing) -> Iterator[Problem]:
+    """Find the calibration cases that a `split` column names and that cannot be converted."""
+    for row in rows:
+        for column in (column for column in preprocessing.given if column not in row.cells):
+            message = "a calibration case lacks a column that converting it needs"
             advice = "fill the cell, or give the case another split"
             yield Problem("E_COLUMN_EMPTY", message, advice, row.case, column)
 

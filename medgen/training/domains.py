@@ -93,6 +93,19 @@ def answerable(table: Table, rows: Sequence[Row], roles: Roles, method: Method) 
     return [row for row in rows if row.case in admitted]
 
 
+def scores_anomalies(method: Method) -> bool:
+    """Tell whether a method's answers are held against healthy cases, and not against a truth."""
+    return next(iter(method.answers.values())).kind == "anomaly"
+
+
+def healthy(table: Table, rows: Sequence[Row], roles: Roles, method: Method) -> list[Row]:
+    """Return the rows, of the split `calibrate`, that a method which scores anomalies measures."""
+    if not scores_anomalies(method):
+        return []
+    admitted = {row.case for row in table.select(roles.source.where)}
+    return [row for row in rows if row.case in admitted]
+
+
 def with_truth(table: Table, rows: Sequence[Row], roles: Roles, method: Method) -> frozenset[str]:
     """Return the cases among the rows whose answers can be scored against their truth."""
     if not is_unpaired(method):

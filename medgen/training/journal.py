@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -16,26 +17,29 @@ from medgen.runs import RunFolder
 
 
 class Means:
-    """Running means of the losses on the device, read only when asked, to spare host syncs."""
+    """Running means of the losses on the device, read only when asked, to spare host syncs.
+
+    A loss that only some steps have, as those of one stage, is averaged over these.
+    """
 
     def __init__(self) -> None:
         self._sums: dict[str, Tensor] = {}
-        self._count = 0
+        self._counts: dict[str, int] = {}
 
     def add(self, losses: Mapping[str, Tensor]) -> None:
         """Take one step's losses into account."""
         for name, loss in losses.items():
             value = loss.detach().float()
             self._sums[name] = self._sums[name] + value if name in self._sums else value
-        self._count += 1
+            self._counts[name] = self._counts.get(name, 0) + 1
 
     def take(self) -> dict[str, float]:
         """Return the means since the last call, and start anew; empty after no step."""
-        if not self._count:
+        if not self._sums:
             return {}
-        values = (torch.stack(list(self._sums.values())) / self._count).tolist()
-        means = dict(zip(self._sums, values, strict=True))
-        self._sums, self._count = {}, 0
+        sums = torch.stack(list(self._sums.values())).tolist()
+        means = {n: total / self._counts[n] for n, total in zip(self._sums, sums, strict=True)}
+        self._sums, self._counts = {}, {}
         return means
 
 
@@ -91,18 +95,43 @@ class Journal:
 
 
 def _append(path: Path, rows: Sequence[Mapping[str, object]]) -> None:
-    """Append rows, with a header of all their names where the file is new."""
+    """Append rows; names that the file lacks become columns of it, blank in the rows before."""
     if not rows:
         return
     path.parent.mkdir(parents=True, exist_ok=True)
-    new = not path.exists()
+    names = list(dict.fromkeys(name for row in rows for name in row))
+    known = _names_in(path)
+    if known and not set(names) <= set(known):  # a later stage has other losses
+        names = list(dict.fromkeys([*known, *names]))
+        with path.open(newline="", encoding="utf-8") as stream:
+            before = list(csv.DictReader(stream))
+        write_text(path, _table(names, before))
+    elif known:
+        names = known
+    else:
+        write_text(path, _table(names, []))
     with path.open("a", newline="", encoding="utf-8") as stream:
-        writer = csv.DictWriter(
-            stream, fieldnames=list(dict.fromkeys(name for row in rows for name in row))
-        )
-        if new:
-            writer.writeheader()
-        writer.writerows(rows)
+        stream.write(_table(names, rows, header=False))
+
+
+def _names_in(path: Path) -> list[str]:
+    """Return the columns of a file; none where it is not there, or has no whole first line."""
+    if not path.exists():
+        return []
+    with path.open(newline="", encoding="utf-8") as stream:
+        return next(csv.reader(stream), [])
+
+
+def _table(
+    names: Sequence[str], rows: Sequence[Mapping[str, object]], *, header: bool = True
+) -> str:
+    """Return rows as CSV text, blank where one lacks a name."""
+    text = io.StringIO()
+    writer = csv.DictWriter(text, fieldnames=names, restval="", lineterminator="\n")
+    if header:
+        writer.writeheader()
+    writer.writerows(rows)
+    return text.getvalue()
 
 
 def _drop_after(path: Path, step: int) -> None:

@@ -11,7 +11,7 @@ import math
 import signal
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import FrameType
 from typing import Protocol
@@ -37,6 +37,13 @@ LOG_EVERY = 20
 
 
 logger = logging.getLogger(__name__)
+
+
+Checks = Callable[[Method, Path, Callable[[], None]], Mapping[str, float]]
+"""Look at what a generative method draws: pictures into a folder, figures for the log.
+
+The third argument is called now and then and may raise to stop.
+"""
 
 
 class Progress(Protocol):
@@ -76,7 +83,9 @@ class Loop:
         batch: Callable[[int], Mapping[str, Tensor]],
         device: torch.device,
         precision: Precision,
+        checks: Checks | None = None,
     ) -> None:
+        self._checks = checks
         self.method = method.to(device)
         if device.type == "cuda":
             self.method.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
@@ -150,7 +159,9 @@ class Loop:
             cache_enabled=False,
         ):
             losses = self.method.train_step(on_device, self.players, clock)
-        self.average.update(self.method, step, stage.players)
+        # Players that move from a later stage on begin at random there, too.
+        begun = next(first for known, first, _ in self._bounds if known is stage)
+        self.average.update(self.method, step - begun, stage.players)
         self.position.step = step + 1
         return losses
 
@@ -182,19 +193,28 @@ class Loop:
     def _validate(
         self, step: int, validation: Validation, journal: Journal, stop: threading.Event
     ) -> None:
-        """Score the averaged weights and export them where they are the best so far."""
+        """Score the averaged weights and export them where they are the best so far.
+
+        In all stages but the last, what answers is not whole yet: it is looked at, and not scored.
+        """
         position, best_by = self.position, validation.best_by
-        if not len(validation):
-            self._export(step, None)
-            self._keep_beside(step, None)
-            return
 
         def check() -> None:
             if stop.is_set():
                 raise _Stopped
 
         self.average.lend(self.method)
-        scores = validation.run(self._folder.previews / f"step_{step:07d}", check=check)
+        previews = self._folder.previews / f"step_{step:07d}"
+        drawn = dict(self._checks(self.average.method, previews, check)) if self._checks else {}
+        whole = clock_at(self._bounds, step - 1, self._steps)[1] is self._bounds[-1][0]
+        if not whole or not len(validation):
+            journal.diagnosis(step, drawn)
+            if whole:
+                self._export(step, None)
+                self._keep_beside(step, None)
+            return
+        scores = validation.run(previews, check=check)
+        scores = replace(scores, figures={**scores.figures, **drawn})
         self.last_scores = scores
         journal.validation(step, scores.rows)
         journal.diagnosis(step, scores.figures)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING
 
+from medgen.training.domains import scores_anomalies
 from medgen.training.scoring import best_by_of
 
 if TYPE_CHECKING:
@@ -25,6 +26,7 @@ def tell(session: Session) -> None:
     _tell_of_small_domains(session)
     _tell_of_few_patients(session)
     _tell_of_nothing_to_diagnose(session)
+    _tell_of_no_calibration(session)
 
 
 def _tell_of_few_patients(session: Session) -> None:
@@ -64,6 +66,16 @@ def _tell_of_small_domains(session: Session) -> None:
             "and the monitor has little to go by; look at every answer",
             listed,
             FEW_CASES,
+        )
+
+
+def _tell_of_no_calibration(session: Session) -> None:
+    """Warn where no healthy case will say what of the anomalies is unusual."""
+    if scores_anomalies(session.method) and not session.calibrated:
+        logger.warning(
+            "no calibration case: convert will give the map and the scores, but no z-map, no mask "
+            "and no p-value; hold healthy cases back by split.calibrate, or by the word calibrate "
+            "in the table's split column"
         )
 
 

@@ -9,10 +9,12 @@ from torch import Tensor, nn
 
 from medgen.method import Method, OptimizerSpec
 
-OPTIMIZERS: Mapping[str, type[torch.optim.Adam]] = {
+ADAMS: Mapping[str, type[torch.optim.Adam]] = {
     "adam": torch.optim.Adam,
     "adamw": torch.optim.AdamW,
 }
+RMSPROP_DECAY = 0.9
+"""Of the mean square: of Tieleman and Hinton's lecture, and of the framework that papers used."""
 
 
 class Players:
@@ -82,7 +84,14 @@ class Players:
 
 
 def _optimizer(spec: OptimizerSpec, parameters: list[nn.Parameter]) -> torch.optim.Optimizer:
-    kind = OPTIMIZERS[spec.name]
+    if spec.name == "rmsprop":
+        return torch.optim.RMSprop(
+            parameters,
+            lr=spec.learning_rate,
+            alpha=RMSPROP_DECAY,
+            weight_decay=spec.weight_decay,
+        )
+    kind = ADAMS[spec.name]
     return kind(
         parameters,
         lr=spec.learning_rate,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from medgen.method import Clock, Method, Stage
+from medgen.problems import ConfigurationError, Problem
 
 
 def stages_of(method: Method) -> tuple[Stage, ...]:
@@ -11,13 +12,25 @@ def stages_of(method: Method) -> tuple[Stage, ...]:
 
 
 def stage_bounds(stages: tuple[Stage, ...], steps: int) -> list[tuple[Stage, int, int]]:
-    """Return each stage with its first step and the step after its last; they cover all steps."""
+    """Return each stage with its first step and the step after its last; they cover all steps.
+
+    Each has one step at least.
+
+    Raises:
+        ConfigurationError: E_STEPS, there are fewer steps than stages.
+    """
+    if steps < len(stages):
+        names = ", ".join(stage.name for stage in stages)
+        message = f"train.steps is {steps}, and the method has {len(stages)} stages: {names}"
+        raise ConfigurationError(
+            Problem("E_STEPS", message, f"set train.steps to {len(stages)} or more")
+        )
     total = sum(stage.fraction for stage in stages)
     bounds = []
     done, start = 0.0, 0
-    for stage in stages:
+    for later, stage in zip(range(len(stages) - 1, -1, -1), stages, strict=True):
         done += stage.fraction
-        stop = round(steps * done / total)
+        stop = min(max(round(steps * done / total), start + 1), steps - later)
         bounds.append((stage, start, stop))
         start = stop
     return bounds

@@ -35,7 +35,12 @@ def check_profile(config: Config, method: Method) -> None:
         message = f"roles.target names {len(targets)} columns; an answer is one image"
         advice = "name one, and train a run for each of the others"
         raise ConfigurationError(Problem("E_CONFIG_ROLE", message, advice))
-    fitting = [name for name, profile in PROFILES.items() if profile.kind == kind]
+    # Healthy cases have no lesion to be found: of anomalies only what training has is watched.
+    fitting = [
+        name
+        for name, profile in PROFILES.items()
+        if profile.kind == kind and (kind != "anomaly" or profile.training_only)
+    ]
     if validate.profile not in PROFILES:
         fault = f"train.validate.profile: {validate.profile!r} is not known"
     elif validate.profile not in fitting:

@@ -14,7 +14,6 @@ from medgen.config import Config
 from medgen.data import Batches, Cache, Preprocessing, Row
 from medgen.files import locked
 from medgen.method import Method, OptimizerSpec
-from medgen.problems import ConfigurationError, Problem
 from medgen.runs import (
     Precision,
     RunFolder,
@@ -29,16 +28,26 @@ from medgen.runs import (
     read_weights,
     write_card,
 )
+from medgen.training.calibrating import calibrate, check_kept, check_rates
 from medgen.training.cohort import Cohort, read_cohort
 from medgen.training.data import Examined, Report, prepare_data
 from medgen.training.diagnosis import Diagnosis, check_examined
-from medgen.training.domains import answerable, is_unpaired, with_truth
-from medgen.training.loop import Loop, Progress
+from medgen.training.domains import (
+    answerable,
+    healthy,
+    is_unpaired,
+    scores_anomalies,
+    with_truth,
+)
+from medgen.training.features import check_features
+from medgen.training.generative import checks_of
+from medgen.training.loop import Checks, Loop, Progress
 from medgen.training.notices import tell
 from medgen.training.opening import keep_upstream, open_run, reopen_run
+from medgen.training.schedule import stage_bounds, stages_of
 from medgen.training.scoring import check_profile
 from medgen.training.statistics import measure_statistics
-from medgen.training.validation import Validation
+from medgen.training.validation import Validation, check_window
 
 
 @dataclass(frozen=True)
@@ -56,6 +65,8 @@ class Session:
     device: torch.device
     precision: Precision
 
+    checks: Checks | None = None
+    """What looks at a generative method's samples at each validation."""
     features_digest: str = ""
     """SHA-256 of the weights whose features the losses compare, where they do."""
 
@@ -69,6 +80,12 @@ class Session:
     def scored(self) -> frozenset[str]:
         """Return those of them whose answers are scored against their truth."""
         return with_truth(self.cohort.table, self.validated, self.config.roles, self.method)
+
+    @property
+    def calibrated(self) -> list[Row]:
+        """Return the healthy cases that anomalies will be held against."""
+        rows = self.cohort.rows("calibrate")
+        return healthy(self.cohort.table, rows, self.config.roles, self.method)
 
     def batch(self, step: int) -> Mapping[str, Tensor]:
         """Return the batch of one step, ready for a fast copy to the device."""
@@ -122,15 +139,22 @@ def prepare_session(
     torch.manual_seed(config.train.seed)
     method, specs = assemble(config)
     check_profile(config, method)
+    stage_bounds(stages_of(method), config.train.steps)  # refuses a stage without a step
     config = completed(config)
-    parent: frozenset[str] = frozenset()
+    check_window(config, method)
+    parent = Statistics()
     if start_from is not None:
         read_weights(RunFolder(start_from), method)
-        parent = read_run_files(RunFolder(start_from))[1].seen
+        parent = read_run_files(RunFolder(start_from))[1]
     check_features(config, method, features)
-    cohort = data if isinstance(data, Cohort) else read_cohort(data, config, reads=method.reads)
+    cohort = data
+    if not isinstance(cohort, Cohort):
+        scores = scores_anomalies(method)
+        cohort = read_cohort(cohort, config, reads=method.reads, calibrates=scores)
+    check_rates(cohort, config, method)
     statistics = measure_statistics(cohort, config, method)
-    statistics = replace(statistics, seen=statistics.seen | parent)
+    statistics = statistics.after(parent)
+    check_kept(cohort, config, method, statistics)
     wanted = next(iter(method.answers.values()))
     decoded = statistics.decoded.get(wanted.target)
     preprocessing = preprocessing_of(config, statistics.cohort, decoded, kind=wanted.kind)
@@ -140,6 +164,7 @@ def prepare_session(
         method.feature_extractor, features_digest = lent.extractor, lent.weights_digest
     prepared = prepare_data(cohort, config, method, preprocessing, Cache(cache), report)
     found = check_examined(config, prepared.examined, method)
+    precision = choose_precision(config.train.precision, place)
     session = Session(
         config,
         method,
@@ -150,27 +175,14 @@ def prepare_session(
         prepared.batches,
         prepared.examined if found else (),
         place,
-        choose_precision(config.train.precision, place),
+        precision,
+        checks_of(
+            method, config, prepared.trained, prepared.held, device=place, precision=precision
+        ),
         features_digest,
     )
     tell(session)
     return session
-
-
-def check_features(config: Config, method: Method, features: Path | None) -> None:
-    """Refuse a method without the features that its losses need, and features that nobody needs.
-
-    Raises:
-        ConfigurationError: E_FEATURES_MISSING, E_FEATURES_UNUSED.
-    """
-    if method.needs_features and features is None:
-        message = f"lambda_features of {config.method!r} compares images by a segmenter's features"
-        advice = "train a segmenter on the target's column and name its run by --features RUN"
-        raise ConfigurationError(Problem("E_FEATURES_MISSING", message, advice))
-    if features is not None and not method.needs_features:
-        message = f"--features is given, but no loss of {config.method!r} uses it"
-        advice = f"set methods.{config.method}.lambda_features above 0, or leave --features out"
-        raise ConfigurationError(Problem("E_FEATURES_UNUSED", message, advice))
 
 
 def spare_a_core() -> None:
@@ -191,6 +203,7 @@ def train(
     overwrite: bool = False,
     upstream: Path | None = None,
     progress: Progress = lambda step, losses, score, warnings: None,
+    report: Report = lambda what, done, total: None,
 ) -> Outcome:
     """Train and leave a run folder.
 
@@ -201,14 +214,22 @@ def train(
         overwrite: replace a run that is there.
         upstream: in a chain, the finished run of the stage before, which the run will keep.
         progress: called after every step.
+        report: called while healthy cases are measured, which anomalies are held against.
 
     Raises:
         ConfigurationError: the run folder is refused.
         GuardStop, Interrupted: see `Loop.run`.
+        Refusal, Interrupted: see `calibrate`.
     """
     with locked(run):
         return train_held(
-            session, run, resume=resume, overwrite=overwrite, upstream=upstream, progress=progress
+            session,
+            run,
+            resume=resume,
+            overwrite=overwrite,
+            upstream=upstream,
+            progress=progress,
+            report=report,
         )
 
 
@@ -220,6 +241,7 @@ def train_held(
     overwrite: bool = False,
     upstream: Path | None = None,
     progress: Progress = lambda step, losses, score, warnings: None,
+    report: Report = lambda what, done, total: None,
 ) -> Outcome:
     """Do what `train` does, in a folder whose lock the caller holds."""
     folder, config = RunFolder(run), session.config
@@ -246,6 +268,7 @@ def train_held(
         batch=session.batch,
         device=session.device,
         precision=session.precision,
+        checks=session.checks,
     )
     loop.restore()
     wanted = next(iter(session.method.answers.values())).target
@@ -263,6 +286,7 @@ def train_held(
     try:
         if not loop.position.finished:
             loop.run(validation, progress)
+        calibrate(folder, config, session.calibrated, device=session.device, report=report)
     finally:
         # Weights that can be converted with have a card, whatever stopped the training.
         write_card(folder, config, session.statistics, session.method.answers)
@@ -287,17 +311,3 @@ def _diagnosis(session: Session) -> Diagnosis | None:
         device=session.device,
         precision=session.precision,
     )
-
-
-def try_step(session: Session) -> dict[str, float]:
-    """Make the first step, write nothing, and return its losses: the dry run's last check."""
-    loop = Loop(
-        session.method,
-        session.specs,
-        session.config,
-        RunFolder(Path()),
-        batch=session.batch,
-        device=session.device,
-        precision=session.precision,
-    )
-    return {name: float(loss.detach()) for name, loss in loop.step(session.batch(0)).items()}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 
 from medgen.config import Config
 from medgen.data import fit_decoding, fit_statistics
@@ -32,7 +32,8 @@ def measure_statistics(cohort: Cohort, config: Config, method: Method) -> Statis
     counts |= {f"{name}_patients": number for name, number in patients.items()}
     roles, table = config.roles, cohort.table
     sources = columns_of(roles, [answer.source for answer in method.answers.values()])
-    rows, preprocessing = cohort.rows("train"), preprocessing_of(config, {})
+    kind = next(iter(method.answers.values())).kind
+    rows, preprocessing = cohort.rows("train"), preprocessing_of(config, {}, kind=kind)
     read = cases_read(table, roles, method.reads)
     for role in sources_of(method) if len(method.reads) > 1 else ():
         group = next(keys for keys in method.reads if role in keys)
@@ -44,17 +45,27 @@ def measure_statistics(cohort: Cohort, config: Config, method: Method) -> Statis
         own = cases_of(table, roles, [role])
         columns = columns_of(roles, [role])
         decoded[role] = fit_decoding(preprocessing, [r for r in rows if r.case in own], columns)
+    seen = source_digests(cohort, cohort.digests, sources)
+    learned = source_digests(cohort, (*cohort.split["train"], *cohort.split["validation"]), sources)
     return Statistics(
         cohort=fit_statistics(preprocessing, [row for row in rows if row.case in read]),
         counts=counts,
         dose_fractions=dose_fractions(cohort, config.roles.source.columns),
-        seen=frozenset(
-            digest
-            for digests in cohort.digests.values()
-            for column, digest in digests.items()
-            if column in sources
-        ),
+        seen=seen,
+        kept=seen - learned,
         decoded=decoded,
+    )
+
+
+def source_digests(
+    cohort: Cohort, cases: Iterable[str], sources: Collection[str]
+) -> frozenset[str]:
+    """Return the SHA-256 of the cases' files in these columns, of those that were read."""
+    return frozenset(
+        digest
+        for case in cases
+        for column, digest in cohort.digests.get(case, {}).items()
+        if column in sources
     )
 
 

@@ -16,8 +16,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from medgen.config import BestBy, Config, WindowScale
-from medgen.conversion import Converted, Converter
+from medgen.config import AnomalyConfig, BestBy, Config, ConvertConfig, WindowScale
+from medgen.conversion import Converted, Converter, plan_tiling
 from medgen.conversion.monitor import Monitor
 from medgen.data import Classes, Domain, Preprocessing, Row, outline
 from medgen.files import write_bytes
@@ -38,6 +38,24 @@ JUDGED = ("contrast", "histogram_distance", "outline_dice", "layers", "doubt")
 """What the monitor finds of an answer, as columns of its scores."""
 
 
+def check_window(config: Config, method: Method) -> None:
+    """Refuse windows of conversion that the first validation would refuse, hours later.
+
+    Raises:
+        ConfigurationError: E_WINDOW.
+    """
+    plan_tiling(
+        config.train.patch,
+        patch=config.train.patch,
+        window=config.convert.window,
+        overlap=config.convert.overlap_voxels,
+        margin=method.margin,
+        divisor=method.divisor,
+        phase=method.phase,
+        fixed=method.window,
+    )
+
+
 @dataclass(frozen=True)
 class Scores:
     """One validation: a row of scores per case, and how much anatomy the answers carry."""
@@ -48,7 +66,8 @@ class Scores:
     """Mean over cases of the answer's standard deviation over the truth's, inside the mask.
 
     Where there is no truth, over the domain's, inside the body. NaN for labels: a lesion that is
-    not found yet leaves an empty answer, and that is no collapse.
+    not found yet leaves an empty answer, and that is no collapse. NaN for anomalies, whose answer
+    is the smaller, the better.
     """
     warnings: tuple[str, ...] = ()
     """What the monitor found wrong, and in how many cases; it names none."""
@@ -120,7 +139,7 @@ class Validation:
         self._convert = Converter(
             method,
             preprocessing,
-            config.convert,
+            _plain(config),
             device=device,
             precision=precision,
             patch=config.train.patch,
@@ -151,15 +170,27 @@ class Validation:
             faults.update(converted.facts.get("monitor", {}).get("faults", ()))
             spreads += self._spread(converted, truth, mask)
             if previews is not None and index < PREVIEWS:
-                source = volumes[self._config.roles.source.columns[0]]
-                labels = self._profile.kind == "labels"
-                drawn = picture(source, converted.volume, truth, mask, labels=labels)
+                source = volumes[self._shown]
+                drawn = picture(
+                    source,
+                    converted.volume,
+                    truth,
+                    mask,
+                    kind=self._profile.kind,
+                    run_spacing_mm=self._config.preprocessing.spacing_mm,
+                )
                 write_bytes(previews / f"{row.case}.png", drawn)
         total = len(self._rows)
         warnings = [f"{what} in {n} of {total} validation cases" for what, n in faults.items()]
         spread = float(np.mean(spreads)) if spreads else float("nan")
         figures = self.diagnosis(self._convert.method) if self.diagnosis else {}
         return Scores(rows, spread, tuple(warnings), figures)
+
+    @property
+    def _shown(self) -> str:
+        """Return the source column of the pictures: the one that residuals are of, if any are."""
+        first, mapped = self._config.roles.source.columns[0], self._config.convert.anomaly.column
+        return mapped if mapped is not None and self._profile.kind == "anomaly" else first
 
     def _compared(
         self, row: Row, volumes: Mapping[str, Volume], answer: Volume
@@ -198,7 +229,9 @@ class Validation:
     def _truth(
         self, volumes: Mapping[str, Volume], answer: Volume
     ) -> tuple[NDArray[Any], NDArray[np.bool_]]:
-        """Return the truth and the mask on the answer's grid."""
+        """Return the truth and the mask on the answer's grid; of a healthy residual, nothing."""
+        if self._profile.kind == "anomaly":
+            return np.zeros(answer.grid.shape, dtype=np.float32), self._inside(volumes, answer)
         roles = self._config.roles
         labels = self._profile.kind == "labels"
         role = roles.label if labels else roles.target
@@ -229,6 +262,12 @@ class Validation:
         scale = self._config.intensity[roles.source.columns[0]]
         unit = scale.unit if isinstance(scale, WindowScale) else source.unit
         return outline(source.data, unit=unit, spacing_mm=tuple(source.grid.spacing_mm))
+
+
+def _plain(config: Config) -> ConvertConfig:
+    """Return how validation converts: residuals as they are, before anything is filtered out."""
+    plain = AnomalyConfig(column=config.convert.anomaly.column)
+    return config.convert.model_copy(update={"anomaly": plain})
 
 
 def _judged(converted: Converted) -> dict[str, float]:

@@ -51,7 +51,11 @@ def tiny_cohort(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return table
 
 
+RECONSTRUCTION = {"profile": "reconstruction", "best_by": {"name": "mae", "mode": "min"}}
 PROFILES = {
+    **dict.fromkeys(
+        ("ano_gan", "denoising_autoencoder", "f_ano_gan", "vae", "vae_gan"), RECONSTRUCTION
+    ),
     "adapted_segmenter": {"profile": "segmentation", "best_by": {"name": "dice", "mode": "max"}},
     "segmenter": {"profile": "segmentation", "best_by": {"name": "dice", "mode": "max"}},
 }
@@ -62,6 +66,7 @@ def tiny_config(method: str = "conditional_gan", **train: Any) -> Config:
     """Return a configuration of seconds: two small levels, patches of 16 voxels."""
     unet: Mapping[str, Any] = {"name": "unet", "channels": [4, 8], "residual_units": 1}
     judge: Mapping[str, Any] = {"name": "patch_discriminator", "channels": 4, "layers": 1}
+    dense: Mapping[str, Any] = {"channels": [4, 4], "kernel": 3, "bottleneck": 2, "latent": 4}
     raw: dict[str, Any] = {
         "roles": {"source": ["mr"], "target": ["ct"], "label": ["seg"], "mask": "auto"},
         "labels": {"inside": 1, "shell": 4},
@@ -77,6 +82,10 @@ def tiny_config(method: str = "conditional_gan", **train: Any) -> Config:
                 "discriminator": {"channels": 4, "layers": 1},
                 "ramp_from": 0.2,
             },
+            "ano_gan": {
+                "network": {"channels": 4, "levels": 2, "latent": 8},
+                "search_steps": 3,
+            },
             "conditional_gan": {"generator": unet, "discriminator": judge},
             "context_aware_gan": {
                 "generator": {"name": "context_fcn", "channels": 2},
@@ -87,6 +96,7 @@ def tiny_config(method: str = "conditional_gan", **train: Any) -> Config:
                 },
             },
             "cycle_gan": {"generator": unet, "discriminator": judge, "pool": 3},
+            "denoising_autoencoder": {"network": unet},
             "ea_gan": {
                 "generator": {
                     "name": "pix2pix_unet",
@@ -97,8 +107,14 @@ def tiny_config(method: str = "conditional_gan", **train: Any) -> Config:
                 "discriminator": {**judge, "norm": "batch", "padding": 2},
                 "smooth_labels": True,
             },
+            "f_ano_gan": {
+                "network": {"channels": 2, "levels": 2, "latent": 8},
+                "critic_steps": 2,
+            },
             "regression": {"generator": unet},
             "segmenter": {"network": unet},
+            "vae": {"network": dense, "beta_warm_up": 0.5},
+            "vae_gan": {"network": dense, "lambda_l1": 1.0},
         },
         "train": {
             "steps": 6,
@@ -117,7 +133,7 @@ def tiny_config(method: str = "conditional_gan", **train: Any) -> Config:
     return parse_config(raw)
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def make_config() -> Any:
     """Return the factory of tiny configurations."""
     return tiny_config

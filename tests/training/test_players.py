@@ -127,3 +127,17 @@ def test_resting_players_take_their_average() -> None:
     average.freeze_into(pair, frozenset({"left", "right"}))
     assert pair.left.weight.item() == 2.0
     assert pair.right.weight.item() == 4.0
+
+
+def test_rmsprop_has_its_own_first_step_and_comes_back_from_a_state() -> None:
+    """Without momentum: the gradient over the root of a tenth of its square."""
+    specs = {"left": OptimizerSpec("rmsprop", 0.1), "right": OptimizerSpec()}
+    pair, other = Pair(), Pair()
+    players, resumed = (Players(each, specs, gradient_clip=0.0) for each in (pair, other))
+    players("left", product(pair))
+    assert pair.left.weight.item() == pytest.approx(2.0 - 0.1 / 0.1**0.5, abs=1e-5)
+    resumed.load_state(players.state())
+    other.load_state_dict(pair.state_dict())
+    for each, mine in ((players, pair), (resumed, other)):
+        each("left", product(mine))
+    assert torch.equal(pair.left.weight, other.left.weight)

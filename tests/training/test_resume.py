@@ -20,6 +20,8 @@ from medgen.problems import ConfigurationError, Interrupted
 from medgen.runs import RunFolder
 from medgen.training import prepare_session, train
 
+PROFILE = {"profile": "reconstruction", "best_by": {"name": "mae", "mode": "min"}}
+
 
 def run_to_end(config: Any, data: Path, run: Path, cache: Path, **options: Any) -> None:
     train(prepare_session(config, data=data, cache=cache, device="cpu"), run, **options)
@@ -57,6 +59,44 @@ def test_stopping_by_signal_and_resuming_changes_nothing(
         two = load_file(getattr(RunFolder(stopped), name))
         assert one.keys() == two.keys()
         assert all(torch.equal(one[key], two[key]) for key in one), name
+
+
+STAGED = [name for name, method in METHODS.items() if method.stages]
+
+
+@pytest.mark.parametrize("method", STAGED)
+@pytest.mark.parametrize("stop_at", [7, 8, 9])
+def test_a_change_of_stage_resumes_to_the_same_weights(
+    method: str, stop_at: int, tiny_cohort: Path, make_config: Any, tmp_path: Path
+) -> None:
+    """Before, at and after the step from which on others move, and what rested is frozen."""
+    config = make_config(method, steps=10, validate={"every_steps": 4, **PROFILE})
+    run_to_end(config, tiny_cohort, tmp_path / "whole", tmp_path / "cache")
+
+    def interrupt(step: int, *_: object) -> None:
+        if step == stop_at:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    stopped, options = tmp_path / "stopped", (config, tiny_cohort, tmp_path / "stopped")
+    with pytest.raises(Interrupted):
+        run_to_end(*options, tmp_path / "cache", progress=interrupt)
+    run_to_end(*options, tmp_path / "cache", resume=True)
+    for name in ("weights", "state"):
+        one = load_file(getattr(RunFolder(tmp_path / "whole"), name))
+        two = load_file(getattr(RunFolder(stopped), name))
+        assert one.keys() == two.keys()
+        assert all(torch.equal(one[key], two[key]) for key in one), name
+
+
+def test_the_shortest_run_of_two_stages_leaves_a_whole_model(
+    tiny_cohort: Path, make_config: Any, tmp_path: Path
+) -> None:
+    run_to_end(make_config("f_ano_gan", steps=2), tiny_cohort, tmp_path / "run", tmp_path / "cache")
+    assert RunFolder(tmp_path / "run").weights.is_file()
+    config = make_config("f_ano_gan", steps=1)
+    with pytest.raises(ConfigurationError, match="E_STEPS"):
+        run_to_end(config, tiny_cohort, tmp_path / "other", tmp_path / "cache")
+    assert not (tmp_path / "other").exists()
 
 
 def test_a_killed_training_resumes_to_the_same_weights(

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from medgen.method import Stage
+from medgen.problems import ConfigurationError
 from medgen.training.schedule import clock_at, learning_rate_factor, stage_bounds
 
 
@@ -19,6 +20,18 @@ def test_learning_rate_is_constant_then_linear_to_zero() -> None:
 
 def test_no_decay_when_it_would_begin_at_the_end() -> None:
     assert learning_rate_factor(1.0, 1.0) == 1.0
+
+
+@pytest.mark.parametrize(("steps", "first"), [(2, 1), (3, 2), (10, 8)])
+def test_every_stage_has_a_step(steps: int, first: int) -> None:
+    stages = (Stage("gan", frozenset({"one"}), 0.8), Stage("encoder", frozenset({"other"}), 0.2))
+    assert [bounds[1:] for bounds in stage_bounds(stages, steps)] == [(0, first), (first, steps)]
+
+
+def test_fewer_steps_than_stages_are_refused() -> None:
+    stages = (Stage("gan", frozenset({"one"}), 0.8), Stage("encoder", frozenset({"other"}), 0.2))
+    with pytest.raises(ConfigurationError, match=r"E_STEPS.* is 1, and .* 2 stages: gan, encoder"):
+        stage_bounds(stages, 1)
 
 
 @given(

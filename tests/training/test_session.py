@@ -120,6 +120,17 @@ def test_a_dry_run_makes_a_finite_step_and_no_folder(
     assert {path.name for path in tmp_path.iterdir()} == {"cache"}
 
 
+def test_a_window_that_the_method_cannot_take_is_refused_before_any_work(
+    tiny_cohort: Path, make_config: Any, tmp_path: Path
+) -> None:
+    config = make_config("vae")
+    wrong = config.convert.model_copy(update={"window": (32, 32, 32)})
+    config = config.model_copy(update={"convert": wrong})
+    with pytest.raises(ConfigurationError, match=r"E_WINDOW.*\(16, 16, 16\).*\(32, 32, 32\)"):
+        prepare_session(config, data=tiny_cohort, cache=tmp_path / "cache", device="cpu")
+    assert not (tmp_path / "cache").exists()
+
+
 def test_a_diverging_training_is_stopped_and_leaves_the_last_state(
     tiny_cohort: Path, make_config: Any, tmp_path: Path
 ) -> None:
