@@ -10,7 +10,8 @@ from typing import Literal
 
 from medgen.cohort.directions import advice, direction_of, other_directions, pointed_at
 from medgen.cohort.manifest import FILE_NAME
-from medgen.conversion import lesion_table_beside, sidecar_of
+from medgen.cohort.scores import FILE_NAME as SCORES
+from medgen.conversion import Outputs
 from medgen.data.table import CASE_ID, Row, read_table
 from medgen.dicom import Choice, split_choice
 from medgen.dicom.index import SUFFIXES as DICOM_SUFFIXES
@@ -47,8 +48,13 @@ class Job:
     """A volume file; where only DICOM is written, the same as `series`."""
     series: Path | None = None
     """The folder of the DICOM series, where one is written."""
-    table: Path | None = None
-    """The table of lesions, where one is written."""
+    beside: tuple[str, ...] = ()
+    """What is written beside the answer, by what is added to its name."""
+
+    @property
+    def where(self) -> Outputs:
+        """Return the answer's file and folder."""
+        return Outputs(self.output if self.output != self.series else None, self.series)
 
     @property
     def outputs(self) -> tuple[Path, ...]:
@@ -57,9 +63,8 @@ class Job:
 
     @property
     def written(self) -> tuple[Path, ...]:
-        """Return all that is written of the case, its sidecar and its table with it."""
-        tables = [self.table] if self.table else []
-        return (*self.outputs, sidecar_of(self.output), *tables)
+        """Return all that is written of the case, its sidecar and what is beside it."""
+        return (*self.outputs, self.where.sidecar, *self.where.beside(self.beside))
 
 
 def cases_of_input(
@@ -74,7 +79,7 @@ def cases_of_input(
         ConfigurationError: E_SEVERAL_SOURCES where the run wants more than one volume per case.
         NothingFound: no such path, or a folder without volumes.
     """
-    columns = model.preprocessing.source_columns
+    columns = model.preprocessing.given
     if len(columns) != 1:
         message = f"this run reads {len(columns)} volumes per case ({', '.join(columns)})"
         advice = "give a table with these columns by --data instead of --input"
@@ -107,7 +112,7 @@ def looks_like_one_case(cases: Sequence[Case], model: Model) -> bool:
     So it seems where one of several files is named after the run's source column, as in a folder
     of mr.nii.gz, ct.nii.gz and mask.nii.gz.
     """
-    (column,) = model.preprocessing.source_columns
+    (column,) = model.preprocessing.given
     return len(cases) > 1 and column.casefold() in {case.name.casefold() for case in cases}
 
 
@@ -131,7 +136,7 @@ def cases_of_table(
         NothingFound: no case is left.
     """
     source = model.config.roles.source
-    columns = model.preprocessing.source_columns
+    columns = model.preprocessing.given
     directions = other_directions(model)
     try:
         table = read_table(path, columns=columns)
@@ -182,12 +187,13 @@ def place(
     output: Path,
     formats: Container[Format] = ("nifti",),
     *,
-    lesions: bool = False,
+    beside: Sequence[str] = (),
 ) -> list[Job]:
     """Say where each case's answer goes: `output` names a file, or a folder for CASE.nii.gz.
 
-    A DICOM series goes to the folder CASE beside it, a table of `lesions` to CASE_lesions.tsv. A
-    single case that goes to a file is named after that file.
+    A DICOM series goes to the folder CASE beside it, what is `beside` an answer to CASE_z.nii.gz
+    and the folder CASE_z, or to CASE_lesions.tsv. A single case that goes to a file is named after
+    that file.
 
     Raises:
         ConfigurationError: one file for several cases, an unusable name, or an input's own path.
@@ -205,8 +211,7 @@ def place(
         raise ConfigurationError(Problem("E_OUTPUT", message, "give a folder as --output"))
     else:
         jobs = [Job(_named_after(case, output), output) for case in cases]
-    if lesions:
-        jobs = [replace(job, table=lesion_table_beside(job.output)) for job in jobs]
+    jobs = [replace(job, beside=tuple(beside)) for job in jobs]
     inputs = [split_choice(file)[0].resolve() for case in cases for file in case.inputs.values()]
     message = "the answer would replace an input, or lie among its DICOM files"
     advice = "choose another --output"
@@ -236,7 +241,8 @@ def _clashes(jobs: Sequence[Job]) -> list[Problem]:
     A case `a.json` has a DICOM folder of the name that the sidecar of a case `a` has.
     """
     names = [{file.name.casefold() for file in job.written} for job in jobs]
-    count = Counter([FILE_NAME.casefold(), *(name for each in names for name in each)])
+    tables = [FILE_NAME.casefold(), SCORES.casefold()]
+    count = Counter([*tables, *(name for each in names for name in each)])
     message = "another file to be written has the same name as one of this case's"
     return [
         Problem("E_CASE_NAME", message, "rename the case", job.case.name)

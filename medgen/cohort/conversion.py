@@ -14,13 +14,15 @@ from medgen.cohort.cases import Case, Job, is_file_name, place
 from medgen.cohort.interruption import Interruption
 from medgen.cohort.manifest import FILE_NAME, Manifest
 from medgen.cohort.outcome import Options, Outcome, Result, Watch, problems_of
-from medgen.cohort.planning import plan
+from medgen.cohort.planning import NOUNS, plan
+from medgen.cohort.scores import FILE_NAME as SCORES
+from medgen.cohort.scores import Scores
 from medgen.cohort.worker import Worker, check_derivable, open_case
 from medgen.conversion import (
+    LESIONS,
+    Converter,
     Provenance,
     converter_of,
-    lesion_table_beside,
-    sidecar_of,
     template_doubts,
 )
 from medgen.files import locked, remove_leftovers, sha256_of_json, writable
@@ -54,13 +56,15 @@ def convert_cohort(
     What was converted before by the same model and settings from the same files is kept. A case
     that fails does not stop the others. SIGINT and SIGTERM stop between two windows.
 
+    Of anomalies, `scores.tsv` has a row for each case of the folder, whichever call converted it.
+
     Raises:
         ConfigurationError: the folder cannot be written, another process writes to it, or an
             answer of another model, a changed answer, or a foreign file, is in the way.
     """
     converter = converter_of(model, device=device)
-    converter.wanted()
-    jobs = place(cases, output, options.formats, lesions=bool(converter.lesions))
+    kind = check_asked(converter)
+    jobs = place(cases, output, options.formats, beside=beside_of(converter))
     folder = _folder(output)
     template = open_template(options, cases)
     provenance = provenance_of(model, options, template)
@@ -69,10 +73,13 @@ def convert_cohort(
         with writable():
             stack.enter_context(locked(folder))
         manifest = Manifest(folder)
+        scores = Scores(folder, wanted=kind == "anomaly")
         planned = plan(jobs, manifest, provenance, overwrite=options.overwrite)
         with writable():
             remove_leftovers(folder, of=_names(jobs))
             manifest.tidy()
+            # No row outlives its answer, wherever the process may be killed.
+            scores.write(manifest, but={job.case.name for job in planned.todo})
         for job in planned.done:
             results.append(Result(job.case.name, "kept", job.output))
             watch.case(results[-1])
@@ -84,6 +91,7 @@ def convert_cohort(
                 break
         with writable():
             manifest.tidy()
+            scores.write(manifest)
     stopped = interruption.wanted and len(results) < len(jobs)
     return Outcome(tuple(results), len(jobs), interrupted=stopped)
 
@@ -103,11 +111,13 @@ def check_cohort(
             the way.
     """
     converter = converter_of(model, device=torch.device("cpu"))
-    converter.wanted()
-    jobs = place(cases, output, options.formats, lesions=bool(converter.lesions))
+    kind = check_asked(converter)
+    jobs = place(cases, output, options.formats, beside=beside_of(converter))
     template = open_template(options, cases)
     provenance = provenance_of(model, options, template)
-    planned = plan(jobs, Manifest(_folder(output)), provenance, overwrite=options.overwrite)
+    folder = _folder(output)
+    Scores(folder, wanted=kind == "anomaly")
+    planned = plan(jobs, Manifest(folder), provenance, overwrite=options.overwrite)
     results = [Result(job.case.name, "kept", job.output) for job in planned.done]
     for result in results:
         watch.case(result)
@@ -173,6 +183,8 @@ def provenance_of(model: Model, options: Options, template: Volume | None = None
         settings["decoded"] = {column: list(ends) for column, ends in decoded.items()}
     if template is not None:
         settings["template"] = template.digest
+    if model.calibration is not None:
+        settings["calibration"] = sha256_of_json(model.calibration.as_json())
     return Provenance(
         weights_digest=model.weights_digest,
         config_digest=model.config_digest,
@@ -183,11 +195,31 @@ def provenance_of(model: Model, options: Options, template: Volume | None = None
     )
 
 
+def check_asked(converter: Converter) -> str:
+    """Return the kind of the answer, once it is sure that it can be had of every case.
+
+    Raises:
+        ConfigurationError: E_ANSWER; E_CALIBRATION_RATE.
+    """
+    kind, calibration = converter.wanted().kind, converter.calibration
+    if kind == "anomaly" and calibration is not None:
+        settings = converter.settings.anomaly
+        calibration.voxel_threshold(settings.voxel_false_positives)
+        if settings.case_false_positives is not None:
+            calibration.case_threshold(settings.score, settings.case_false_positives)
+    return kind
+
+
+def beside_of(converter: Converter) -> tuple[str, ...]:
+    """Return what a converter's answers have beside them, by what is added to their names."""
+    return (*([LESIONS] if converter.lesions else []), *converter.beside)
+
+
 def _names(jobs: Sequence[Job]) -> frozenset[str]:
-    """Return the names of all files that the jobs write."""
-    outputs = [output for job in jobs for output in job.outputs]
-    files = (*outputs, *map(sidecar_of, outputs), *map(lesion_table_beside, outputs))
-    return frozenset({FILE_NAME, *(file.name for file in files)})
+    """Return the names of all files that the jobs write, or that another run's would have."""
+    places = [replace(job, beside=tuple(NOUNS)) for job in jobs]
+    files = [file for job in places for file in job.written]
+    return frozenset({FILE_NAME, SCORES, *(file.name for file in files)})
 
 
 def _folder(output: Path) -> Path:

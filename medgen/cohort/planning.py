@@ -10,11 +10,19 @@ from typing import Literal
 
 from medgen.cohort.cases import DEFAULT_SUFFIX, Job
 from medgen.cohort.manifest import Entry, Manifest
-from medgen.conversion import Provenance, digest_of_inputs, noted_digest, sidecar_of
-from medgen.files import sha256_of_file
+from medgen.conversion import (
+    LESIONS,
+    Outputs,
+    Provenance,
+    digest_of_inputs,
+    is_as,
+    noted_digests,
+)
 from medgen.problems import ConfigurationError, Problem
 from medgen.volumes import digest_of
 
+NOUNS = {LESIONS: "lesion table", "z": "z-map", "mask": "mask"}
+"""What lies beside an answer, by what is added to its name."""
 ADVICE = "choose another --output, or give --overwrite"
 
 
@@ -79,32 +87,31 @@ def _judge(
     if not written.issuperset(filter(None, answers)):
         message = "the answer that is there was changed or damaged since it was written"
         return Problem("E_OUTPUT_CHANGED", message, ADVICE, case)
-    table = _table(job)
-    if table == "changed":
-        message = "the lesion table that is there was changed since it was written"
+    beside = {name: _beside(job, name) for name in job.beside}
+    changed = [NOUNS.get(name, name) for name, state in beside.items() if state == "changed"]
+    if changed:
+        message = f"the {' and the '.join(changed)} that is there was changed since it was written"
         return Problem("E_OUTPUT_CHANGED", message, ADVICE, case)
     whole = (
         entry.status == "ok"
         and all(answers)
-        and table == "whole"
-        and sidecar_of(job.output).is_file()
+        and all(state == "whole" for state in beside.values())
+        and job.where.sidecar.is_file()
         and _digest_of(job.case.inputs) == entry.input_digest
     )
     return "done" if whole else None
 
 
-def _table(job: Job) -> Literal["whole", "changed", "lost"]:
-    """Tell whether a job's lesion table is there as the sidecar has it; whole where none is due."""
-    if job.table is None:
-        return "whole"
-    noted = noted_digest(sidecar_of(job.output))
-    try:
-        there = sha256_of_file(job.table)
-    except OSError:
+def _beside(job: Job, name: str) -> Literal["whole", "changed", "lost"]:
+    """Tell whether what goes by a name beside a job's answer is there as the sidecar has it."""
+    if not job.where.sidecar.is_file():  # all of the answer is made again
         return "lost"
-    if not noted:  # a lost sidecar: all of the answer is made again
-        return "lost"
-    return "whole" if there == noted else "changed"
+    noted = noted_digests(job.where)
+    paths = job.where.beside([name])
+    there = [path for path in paths if os.path.lexists(path)]
+    if not all(is_as(path, noted.get(path, "")) for path in there):
+        return "changed"
+    return "whole" if there == list(paths) else "lost"
 
 
 def _with_other_form(job: Job, entry: Entry | None) -> Job:
@@ -130,7 +137,10 @@ def _foreign_folder(job: Job) -> Problem | None:
     """Find files that convert did not write where a DICOM series goes; they are never removed."""
     from medgen.dicom.writing import is_own_folder
 
-    if job.series is None or not os.path.lexists(job.series) or is_own_folder(job.series):
+    if job.series is None:
+        return None
+    folders = [job.series, *Outputs(None, job.series).beside(set(job.beside) - {LESIONS})]
+    if all(not os.path.lexists(folder) or is_own_folder(folder) for folder in folders):
         return None
     message = "there is something that convert did not write where the DICOM series goes"
     return Problem("E_OUTPUT_EXISTS", message, "choose another --output", job.case.name)

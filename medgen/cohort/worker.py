@@ -14,14 +14,12 @@ from medgen.cohort.manifest import Entry, Manifest, join
 from medgen.cohort.outcome import Options, Result, Watch, problems_of
 from medgen.conversion import (
     Converter,
-    Outputs,
     Provenance,
     derived_problems,
     digest_of_inputs,
     open_sources,
-    own_table,
+    own_beside,
     remove,
-    sidecar_of,
     template_doubts,
     template_problems,
     write_converted,
@@ -119,19 +117,18 @@ class Worker:
     ) -> tuple[Entry, Result]:
         """Write the answer and return its entry."""
         if job.case.problem is None:  # an answer to files that have changed is none any more
-            sidecar = sidecar_of(job.output)
-            for output in (*job.outputs, job.table or own_table(job.output, sidecar)):
+            beside = (*own_beside(job.where), *job.where.beside(job.beside))
+            for output in (*job.outputs, *beside):
                 remove(output)
-            sidecar.unlink(missing_ok=True)
+            job.where.sidecar.unlink(missing_ok=True)
         if isinstance(volumes, Exception):
             raise volumes
         converted = self.converter(volumes, progress=self._progress(job.case.name))
         doubts = template_doubts(volumes, self.template)
         warnings = (*converted.facts["warnings"], *doubts)
         converted = replace(converted, facts={**converted.facts, "warnings": warnings})
-        outputs = Outputs(job.output if job.output != job.series else None, job.series)
         record = write_converted(
-            converted, volumes, outputs, self.provenance, template=facts_of(self.template)
+            converted, volumes, job.where, self.provenance, template=facts_of(self.template)
         )
         entry = replace(
             entry,
@@ -197,7 +194,7 @@ def check_derivable(
     answer = converter.wanted()
     preprocessing = converter.preprocessing
     unit = "label"
-    if answer.kind != "labels":
+    if answer.kind == "image":
         unit = preprocessing.answer_unit(preprocessing.in_units(volumes))
     problems = derived_problems(volumes, answer, unit=unit, template=facts_of(template))
     problems = problems or template_problems(volumes, template)

@@ -1,24 +1,24 @@
 """Conversion: a case in memory, and a case on disk."""
 
 from medgen.conversion.assembly import converter_of
+from medgen.conversion.beside import Outputs, is_as, noted_digests, own_beside, sidecar_of
 from medgen.conversion.blending import blend
 from medgen.conversion.converter import WINDOWS_AT_ONCE, Converted, Converter
 from medgen.conversion.derived import derived_problems, template_doubts, template_problems
 from medgen.conversion.file import (
-    Outputs,
     Record,
     convert_files,
     digest_of_inputs,
     open_sources,
     remove,
-    sidecar_of,
     write_converted,
 )
-from medgen.conversion.lesion_file import lesion_table_beside, noted_digest, own_table
+from medgen.conversion.lesion_file import LESIONS
 from medgen.conversion.provenance import Provenance
 from medgen.conversion.tiling import Tiling, plan_tiling
 
 __all__ = [
+    "LESIONS",
     "WINDOWS_AT_ONCE",
     "Converted",
     "Converter",
@@ -31,10 +31,10 @@ __all__ = [
     "converter_of",
     "derived_problems",
     "digest_of_inputs",
-    "lesion_table_beside",
-    "noted_digest",
+    "is_as",
+    "noted_digests",
     "open_sources",
-    "own_table",
+    "own_beside",
     "plan_tiling",
     "remove",
     "sidecar_of",

@@ -26,4 +26,5 @@ def converter_of(model: Model, *, device: torch.device) -> Converter:
         else Monitor(domain, model.statistics.domains.get(answer.source)),
         upstream=None if model.upstream is None else converter_of(model.upstream, device=device),
         lists_lesions=True,
+        calibration=model.calibration,
     )

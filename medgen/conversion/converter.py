@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterator, Mapping, MutableMapping
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import numpy as np
@@ -13,28 +11,25 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from medgen.calibration import Calibration
 from medgen.config import ConvertConfig
+from medgen.conversion.anomaly import Anomaly
+from medgen.conversion.anomaly_decoder import BESIDE, AnomalyDecoder
 from medgen.conversion.blending import blend
 from medgen.conversion.decoding import Decoder, ImageDecoder, Keep, LabelsDecoder
+from medgen.conversion.doubts import doubts_of
 from medgen.conversion.lesion_table import Lesion
 from medgen.conversion.monitor import Monitor, Verdict
+from medgen.conversion.progress import Progress, share_of, timed
 from medgen.conversion.tiling import Tiling, plan_tiling
 from medgen.data import PreparedSource, Preprocessing, with_rim
+from medgen.data.position import body_box
 from medgen.method import Answer, Method
 from medgen.problems import ConfigurationError, Problem
 from medgen.volumes import Volume
 
-BODY_FRACTIONS = (0.02, 0.95)
-"""Shares of the field of view between which a body outline is credible."""
-
-COARSE = 2.0
-"""A native spacing this many times the run's deserves a warning."""
-
 WINDOWS_AT_ONCE = {"cuda": 4}
 """Windows in one batch by device type; elsewhere one, since batching gains nothing on a CPU."""
-
-Progress = Callable[[int, int], None]
-"""Called with the windows done and their number; may raise to stop."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,6 +42,8 @@ class Converted:
     """Plain JSON values: windows, seconds, spacing, clipped voxels, warnings, ..."""
     lesions: tuple[Lesion, ...] | None = None
     """The connected parts of the classes that are listed; None where none are."""
+    beside: Mapping[str, Volume] = field(default_factory=dict)
+    """Other volumes on the same grid, by what follows the case's name in theirs."""
 
 
 class Converter:
@@ -71,6 +68,7 @@ class Converter:
         monitor: Monitor | None = None,
         upstream: Converter | None = None,
         lists_lesions: bool = False,
+        calibration: Calibration | None = None,
     ) -> None:
         self.method = method
         self.answer = next(iter(method.answers)) if answer is None else answer
@@ -83,6 +81,8 @@ class Converter:
         self.upstream = upstream
         """In a chain, what answers the stage before, where its answer is not given."""
         self._lists_lesions = lists_lesions
+        self.calibration = calibration
+        """What healthy cases' anomalies were like; without it there is a map and no judgement."""
 
     @property
     def entry(self) -> Preprocessing:
@@ -94,6 +94,12 @@ class Converter:
         """Return the classes whose connected parts are listed beside a label map."""
         listed = self._lists_lesions and self.wanted().kind == "labels"
         return self.settings.lesions if listed else ()
+
+    @property
+    def beside(self) -> tuple[str, ...]:
+        """Return what else is written of a case, by what follows its name."""
+        judged = self.calibration is not None and self.wanted().kind == "anomaly"
+        return BESIDE if judged else ()
 
     @property
     def stages(self) -> int:
@@ -114,6 +120,7 @@ class Converter:
         whole = {
             "image": len(self.preprocessing.target_columns) == 1,
             "labels": answer.target == "label" and self.preprocessing.classes.count > 1,
+            "anomaly": True,
         }
         if not whole.get(answer.kind, False):
             message = f"answer {name!r} is neither an image of one column nor a label map"
@@ -129,8 +136,37 @@ class Converter:
                 minimum_ml=self.settings.minimum_ml,
                 lesions=self.lesions,
             )
+        if answer.kind == "anomaly":
+            return self._anomaly_decoder(prepared)
         (codec,) = prepared.target_codecs.values()
         return ImageDecoder(self.preprocessing, codec)
+
+    def _anomaly_decoder(self, prepared: PreparedSource) -> AnomalyDecoder:
+        columns, settings = self.preprocessing.source_columns, self.settings.anomaly
+        column = settings.column or columns[0]
+        return AnomalyDecoder(
+            self.preprocessing,
+            prepared.source_codecs[column],
+            settings,
+            column,
+            columns.index(column),
+            len(columns),
+            self.calibration,
+        )
+
+    def anomaly_of(
+        self, volumes: Mapping[str, Volume], *, progress: Progress | None = None
+    ) -> Anomaly:
+        """Return what is unusual in a case as the calibration sees it: on the working grid.
+
+        Raises:
+            Refusal: the volumes cannot be prepared, or the method's answer is not finite.
+        """
+        prepared = self.preprocessing.prepare_source(volumes)
+        decoder, keep = self._anomaly_decoder(prepared), self._keep(prepared)
+        tiling = self._tiling(prepared)
+        encoded, _ = self._infer(prepared, tiling, decoder.background, keep, progress)
+        return decoder.measure(encoded.numpy(), prepared)
 
     def __call__(
         self,
@@ -155,22 +191,22 @@ class Converter:
         seconds: dict[str, float] = {}
         before: Mapping[str, Any] = {"warnings": ()}
         if self.upstream is not None and not volumes.keys() >= set(self.preprocessing.inputs):
-            with _timed(seconds, "stages_before"):
-                fed = self.upstream(volumes, progress=_share(progress, 0, self.upstream.stages))
+            with timed(seconds, "stages_before"):
+                fed = self.upstream(volumes, progress=share_of(progress, 0, self.upstream.stages))
             (column,) = set(self.preprocessing.inputs) - set(self.preprocessing.source_columns)
             volumes, before = {**volumes, column: fed.volume}, fed.facts
-            progress = _share(progress, self.upstream.stages, 1)
-        with _timed(seconds, "prepare"):
+            progress = share_of(progress, self.upstream.stages, 1)
+        with timed(seconds, "prepare"):
             prepared = self.preprocessing.prepare_source(volumes)
             decoder = self._decoder(wanted, prepared)
             keep = self._keep(prepared)
             tiling = self._tiling(prepared)
-        with _timed(seconds, "infer"):
+        with timed(seconds, "infer"):
             background = decoder.background
             encoded, skipped = self._infer(prepared, tiling, background, keep, progress)
         judged = self._judged(encoded, prepared)  # before decoding, which fills what is outside
         odd = self._odd_source(prepared)
-        with _timed(seconds, "restore"):
+        with timed(seconds, "restore"):
             decoded = decoder.decode(encoded.numpy(), keep, prepared)
         body_fraction = float(prepared.body_native.mean())
         facts = {
@@ -194,7 +230,7 @@ class Converter:
                     (
                         *before["warnings"],
                         *prepared.warnings,
-                        *_doubts(prepared, body_fraction),
+                        *doubts_of(prepared, body_fraction),
                         *odd,
                         *(judged.warnings if judged else ()),
                     )
@@ -202,7 +238,7 @@ class Converter:
             ),
         }
         volume = Volume(decoded.data, prepared.native, decoder.unit)
-        return Converted(volume, facts, decoded.lesions)
+        return Converted(volume, facts, decoded.lesions, decoded.beside)
 
     def _judged(self, encoded: Tensor, prepared: PreparedSource) -> Verdict | None:
         """Return what the monitor says of an encoded answer (1, X, Y, Z)."""
@@ -254,6 +290,12 @@ class Converter:
                 windows = windows.contiguous(memory_format=torch.channels_last_3d)
             return self.method.infer(windows, self.answer)
 
+        source = prepared.source
+        if self.method.located:
+            body = with_rim(prepared.body, spacing_mm=prepared.grid.spacing_mm)
+            places = body_box(body).maps(source.shape[1:])
+            source = np.concatenate([source, places])
+        at_once = WINDOWS_AT_ONCE.get(self.device.type, 1)
         # no_grad, not inference_mode: a latent search needs gradients and switches them on itself.
         with (
             torch.no_grad(),
@@ -262,42 +304,14 @@ class Converter:
             ),
         ):
             encoded, skipped = blend(
-                torch.from_numpy(np.ascontiguousarray(prepared.source)),
+                torch.from_numpy(np.ascontiguousarray(source)),
                 tiling,
                 predict,
                 background=torch.as_tensor(background),
                 keep=None if keep is None else torch.from_numpy(keep),
                 padding=self.settings.padding,
-                batch=WINDOWS_AT_ONCE.get(self.device.type, 1),
+                batch=max(at_once, self.method.windows_at_once),
                 device=self.device,
                 progress=progress,
             )
         return encoded.cpu(), skipped
-
-
-def _doubts(prepared: PreparedSource, body_fraction: float) -> list[str]:
-    """Return what about this case makes its answer less trustworthy."""
-    doubts = []
-    least, most = BODY_FRACTIONS
-    if not least <= body_fraction <= most:
-        doubts.append(f"the body outline fills {body_fraction:.1%} of the field of view")
-    native = float(prepared.native.spacing_mm.max())
-    run = float(prepared.grid.spacing_mm.max())
-    if native > COARSE * run:
-        doubts.append(f"voxels are up to {native:.2f} mm apart; the run works at {run:.2f} mm")
-    return doubts
-
-
-def _share(progress: Progress | None, stages_before: int, stages: int) -> Progress | None:
-    """Return what shows the windows of some stages of a chain as a share of all that are known."""
-    if progress is None:
-        return None
-    first, last = (0, stages + 1) if stages_before == 0 else (stages_before, stages_before + 1)
-    return lambda done, total: progress(first * total + stages * done, last * total)
-
-
-@contextmanager
-def _timed(seconds: MutableMapping[str, float], phase: str) -> Iterator[None]:
-    start = time.perf_counter()
-    yield
-    seconds[phase] = time.perf_counter() - start

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from medgen.conversion.finite import check_finite
 from medgen.conversion.lesion_table import Lesion, measure_lesions, summary_of
 from medgen.conversion.parts import find_parts
 from medgen.data import Classes, Codec, PreparedSource, Preprocessing
-from medgen.problems import Problem, Refusal
+from medgen.volumes import Volume
 
 Array = NDArray[Any]
 Keep = NDArray[np.bool_] | None
@@ -30,6 +32,8 @@ class Decoded(NamedTuple):
     """Plain JSON values."""
     lesions: tuple[Lesion, ...] | None = None
     """The connected parts that were to be listed; None where none were."""
+    beside: Mapping[str, Volume] = MappingProxyType({})
+    """Further volumes on the same grid, by what is added to the answer's name for their files."""
 
 
 class Decoder(Protocol):
@@ -74,7 +78,7 @@ class ImageDecoder:
         """Return physical values, float32."""
         codec = self.codec
         values = np.asarray(codec.decode(encoded[0]), dtype=np.float32)
-        _check_finite(values)
+        check_finite(values)
         if keep is not None:
             values = np.where(keep, values, np.float32(codec.background))
         values, clipped = self._clip(values, keep)
@@ -127,7 +131,7 @@ class LabelsDecoder:
         class numbers cannot be interpolated. Those of a class whose parts are listed travel once
         more, since only then it is known which parts stay.
         """
-        _check_finite(encoded)
+        check_finite(encoded)
         if keep is not None:
             encoded[:, ~keep] = self.background[:, None]
         best = self._likeliest(encoded, prepared)
@@ -196,11 +200,3 @@ class LabelsDecoder:
                 affine = prepared.native.affine
                 found += measure_lesions(region, probability, affine, name=name)
         return tuple(found)
-
-
-def _check_finite(values: Array) -> None:
-    wrong = int(values.size - np.isfinite(values).sum())
-    if wrong:
-        message = f"{wrong} of {values.size} values of the answer are not finite"
-        advice = "check the run's validation scores; with train.precision bf16, try fp32"
-        raise Refusal(Problem("E_ANSWER_NOT_FINITE", message, advice))

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 import medgen
 from medgen.config import BACKGROUND
+from medgen.conversion.anomaly_decoder import MASKED, Z_MAP
 from medgen.conversion.converter import Converted
 from medgen.conversion.decoding import UNIT_OF_LABELS
 from medgen.conversion.provenance import Provenance
@@ -20,9 +21,11 @@ from medgen.problems import Problem, Refusal
 from medgen.volumes import ARBITRARY, Grid, Volume, resample
 
 if TYPE_CHECKING:
-    from medgen.dicom.derived import WrittenSeries
+    from medgen.dicom.derived import Derivation, WrittenSeries
 
 SAME_PLACE_MM = 0.05
+QUANTITIES: Mapping[str | None, str] = {None: "residual", Z_MAP: "residual z-score"}
+"""What the maps of an anomaly answer and beside it hold."""
 _PATIENT = ("PatientID", "PatientName")
 _PLACE = (*_PATIENT, "StudyInstanceUID", "FrameOfReferenceUID")
 SAME_VOXELS = 0.99
@@ -130,8 +133,11 @@ def write_dicom(
     provenance: Provenance,
     *,
     template: SeriesFacts | None,
+    name: str | None = None,
 ) -> WrittenSeries:
     """Write an answer as a derived series: an image, a segmentation, or a parametric map.
+
+    `name` names what is beside the answer, and is written instead of it.
 
     Raises:
         Refusal: see `write_image_series`, `write_segmentation` and `write_parametric_map`.
@@ -142,7 +148,8 @@ def write_dicom(
     if origin is None:
         raise Refusal(Problem("E_DICOM_SOURCE", "the source is no DICOM series", "see convert"))
     others = others_of(volumes, template)
-    volume, facts = converted.volume, converted.facts
+    facts = converted.facts
+    volume = converted.volume if name is None else converted.beside[name]
     derivation = Derivation(
         model=provenance.method,
         version=medgen.__version__,
@@ -151,33 +158,12 @@ def write_dicom(
         description=f"computed from {_named(origin, *others)} by {provenance.method}",
         moment=datetime.now().astimezone(),
     )
+    origins = _Origins(origin, derivation, others)
     if volume.unit == UNIT_OF_LABELS:
-        from medgen.dicom.segmentation import write_segmentation
-
-        # The first of a class's values is the one that is written.
-        values = {name: v[0] if isinstance(v, list) else v for name, v in facts["labels"].items()}
-        names = {int(v): str(name) for name, v in values.items() if name != BACKGROUND}
-        return write_segmentation(
-            folder,
-            volume.data.astype(np.uint8),
-            volume.grid.affine,
-            names=names,
-            source=origin,
-            derivation=derivation,
-            others=others,
-        )
+        names = _names(facts["labels"]) if name is None else {1: MASKED}
+        return _write_labels(folder, volume, names, origins)
     if facts.get("kind") == "anomaly":
-        from medgen.dicom.parametric_map import write_parametric_map
-
-        return write_parametric_map(
-            folder,
-            volume.data.astype(np.float32),
-            volume.grid.affine,
-            quantity=str(facts["answer"]),
-            source=origin,
-            derivation=derivation,
-            others=others,
-        )
+        return _write_map(folder, volume, QUANTITIES[name], origins)
     from medgen.dicom.images import write_image_series
 
     return write_image_series(
@@ -188,6 +174,42 @@ def write_dicom(
         source=origin,
         derivation=derivation,
         others=others,
+    )
+
+
+class _Origins(NamedTuple):
+    """What a derived series refers to."""
+
+    source: SeriesFacts
+    derivation: Derivation
+    others: tuple[SeriesFacts, ...]
+
+
+def _names(labels: Mapping[str, Any]) -> dict[int, str]:
+    """Return the classes by value: of several values of a class the first is the one written."""
+    values = {name: v[0] if isinstance(v, list) else v for name, v in labels.items()}
+    return {int(v): str(name) for name, v in values.items() if name != BACKGROUND}
+
+
+def _write_labels(
+    folder: Path, volume: Volume, names: Mapping[int, str], origins: _Origins
+) -> WrittenSeries:
+    from medgen.dicom.segmentation import write_segmentation
+
+    labels = volume.data.astype(np.uint8)
+    return write_segmentation(folder, labels, volume.grid.affine, names=names, **origins._asdict())
+
+
+def _write_map(folder: Path, volume: Volume, quantity: str, origins: _Origins) -> WrittenSeries:
+    from medgen.dicom.parametric_map import write_parametric_map
+
+    return write_parametric_map(
+        folder,
+        volume.data.astype(np.float32),
+        volume.grid.affine,
+        quantity=quantity,
+        unit=_spelled(volume.unit) or "",
+        **origins._asdict(),
     )
 
 

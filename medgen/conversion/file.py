@@ -5,19 +5,22 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
-from medgen.conversion.converter import Converted, Converter, Progress
+from medgen.conversion.beside import BESIDE, Outputs, own_beside
+from medgen.conversion.converter import Converted, Converter
 from medgen.conversion.decoding import UNIT_OF_LABELS
 from medgen.conversion.derived import write_dicom
-from medgen.conversion.lesion_file import DIGEST, lesion_table_beside, own_table
+from medgen.conversion.lesion_file import DIGEST, LESIONS, lesion_table_beside
 from medgen.conversion.lesion_table import table_of
+from medgen.conversion.progress import Progress
 from medgen.conversion.provenance import NOTICE, Provenance, versions
 from medgen.dicom import SeriesFacts
 from medgen.files import remove_whole, sha256_of_json, write_json, write_text
 from medgen.problems import MedgenError
-from medgen.volumes import Volume, digest_of, open_volume, volume_name, write_volume
+from medgen.volumes import Volume, digest_of, open_volume, write_volume
 
 DTYPES: Mapping[str, Literal["int16", "uint8"]] = {"HU": "int16", UNIT_OF_LABELS.upper(): "uint8"}
 """How units of whole numbers are written; everything else is float32."""
@@ -35,22 +38,6 @@ class Record:
     """Of the DICOM series, where one was written."""
 
 
-@dataclass(frozen=True)
-class Outputs:
-    """Where an answer goes: a volume file, the folder of a DICOM series, or both."""
-
-    file: Path | None
-    series: Path | None = None
-
-    @property
-    def main(self) -> Path:
-        """Return the file, or the folder where there is no file."""
-        main = self.file or self.series
-        if main is None:
-            raise ValueError("an answer goes to a file, to a series, or to both")
-        return main
-
-
 def convert_files(
     converter: Converter,
     inputs: Mapping[str, Path],
@@ -62,12 +49,13 @@ def convert_files(
 ) -> Record:
     """Convert a case's source files into `output`, with `NAME.json` beside it.
 
-    Where the run lists lesions, `NAME_lesions.tsv` is written too.
+    Where the run lists lesions, `NAME_lesions.tsv` is written too; where it scores anomalies and is
+    calibrated, `NAME_z` and `NAME_mask`.
 
     Args:
         converter: the model at work.
         inputs: the files by source column.
-        output: the volume to write, int16 where the unit is HU, uint8 for labels, else float32.
+        output: the volume to write: int16 for images in HU, uint8 for labels, else float32.
         provenance: what the sidecar says of the model.
         nan_to: the value that non-finite source voxels take; refused where left out.
         progress: called with the windows done and their number; may raise to stop.
@@ -108,94 +96,119 @@ def write_converted(
     *,
     template: SeriesFacts | None = None,
 ) -> Record:
-    """Write an answer in every form asked for, its lesion table, if any, and its sidecar.
+    """Write an answer in every form asked for, what lies beside it, if any, and its sidecar.
 
     The old sidecar goes before the new volume and the new one comes last: whenever the process is
-    killed, a sidecar describes the volume and the table beside it. A DICOM series is derived from
+    killed, a sidecar describes the volume and what is beside it. A DICOM series is derived from
     `template`, or from the first source.
 
     Raises:
         Refusal: the answer cannot be written; then no form of it is there.
     """
     facts = dict(converted.facts)
-    sidecar = sidecar_of(outputs.main)
-    remove(own_table(outputs.main, sidecar))
-    sidecar.unlink(missing_ok=True)
-    table = None if converted.lesions is None else lesion_table_beside(outputs.main)
-    remove(table)
+    listed = converted.lesions is not None
+    beside = outputs.beside([*([LESIONS] if listed else []), *converted.beside])
+    for path in (*own_beside(outputs), *beside):
+        remove(path)
+    outputs.sidecar.unlink(missing_ok=True)
     digests = {column: volume.digest for column, volume in volumes.items()}
     clipped = int(facts.pop("clipped_voxels"))
     warnings = tuple(facts.pop("warnings"))
-    noted: dict[str, Any] = {}
-    dicom = ""
-    if outputs.series is not None:
-        series = write_dicom(outputs.series, converted, volumes, provenance, template=template)
-        dicom = digest_of(outputs.series)
-        noted["dicom"] = {
-            "digest": dicom,
-            "files": len(series.files),
-            "clipped_voxels": series.clipped_voxels,
-        }
-        if series.clipped_voxels:
-            doubt = f"{series.clipped_voxels} voxels are clipped to what DICOM's 16 bits can hold"
+    try:
+        noted: dict[str, Any] = {}
+        if outputs.series is not None:
+            noted |= _write_series(outputs, converted, volumes, provenance, template)
+        dicom = noted.get("dicom", {"digest": "", "clipped_voxels": 0})
+        lost = dicom["clipped_voxels"]
+        main, more = dicom["digest"], lost
+        if lost:
+            doubt = f"{lost} voxels are clipped to what DICOM's 16 bits can hold"
             warnings = (*warnings, doubt)
-    main = dicom
-    if outputs.file is not None:
-        dtype: Literal["int16", "uint8", "float32"] = "float32"
-        dtype = DTYPES.get(converted.volume.unit.upper(), dtype)
-        try:
-            written = write_volume(outputs.file, converted.volume, dtype=dtype)
-        except BaseException:
-            remove(outputs.series)
-            raise
-        main = written.digest
-        noted["dtype"] = dtype
-        clipped += written.clipped_voxels
-    elif outputs.series is not None:
-        clipped += series.clipped_voxels
-    listed = "" if converted.lesions is None else table_of(converted.lesions)
-    if table is not None:
-        noted[DIGEST] = hashlib.sha256(listed.encode()).hexdigest()
-    content = {
+        if outputs.file is not None:
+            main, more, said = _write_volumes(outputs, converted)
+            noted |= said
+        clipped += more
+        if converted.lesions is not None:
+            table = table_of(converted.lesions)
+            noted[DIGEST] = hashlib.sha256(table.encode()).hexdigest()
+            write_text(lesion_table_beside(outputs.main), table)
+        noted |= {"output_digest": main, "clipped_voxels": clipped, "warnings": list(warnings)}
+        content = {**_made_by(provenance, digests), **noted, **facts}
+        write_json(outputs.sidecar, content)
+    except Exception:  # an answer that a next call could not tell from a foreign file
+        for output in (outputs.file, outputs.series, *beside):
+            remove(output)
+        raise
+    return Record(digest_of_inputs(digests), main, clipped, warnings, dicom["digest"])
+
+
+def _write_series(
+    outputs: Outputs,
+    converted: Converted,
+    volumes: Mapping[str, Volume],
+    provenance: Provenance,
+    template: SeriesFacts | None,
+) -> dict[str, Any]:
+    """Write the DICOM series of an answer and beside it; return what the sidecar notes of them."""
+    assert outputs.series is not None
+    write = partial(write_dicom, volumes=volumes, provenance=provenance, template=template)
+    written = write(outputs.series, converted)
+    beside: dict[str, str] = {}
+    for name in converted.beside:
+        folder = outputs.series_beside(name)
+        assert folder is not None
+        write(folder, converted, name=name)
+        beside[name] = digest_of(folder)
+    noted = {
+        "digest": digest_of(outputs.series),
+        "files": len(written.files),
+        "clipped_voxels": written.clipped_voxels,
+        **({BESIDE: beside} if beside else {}),
+    }
+    return {"dicom": noted, **({BESIDE: beside} if beside else {})}
+
+
+def _write_volumes(outputs: Outputs, converted: Converted) -> tuple[str, int, dict[str, Any]]:
+    """Write the file of an answer and those beside it.
+
+    Returns the answer's digest, how many of its voxels are clipped, and what the sidecar notes.
+    """
+    assert outputs.file is not None
+    # A residual in HU is a small difference of numbers that were never whole.
+    dtype = _dtype(converted.volume, whole=converted.facts.get("kind") != "anomaly")
+    written = write_volume(outputs.file, converted.volume, dtype=dtype)
+    beside: dict[str, str] = {}
+    for name, volume in converted.beside.items():
+        path = outputs.volume_beside(name)
+        assert path is not None
+        beside[name] = write_volume(path, volume, dtype=_dtype(volume)).digest
+    noted = {"dtype": dtype, **({BESIDE: beside} if beside else {})}
+    return written.digest, written.clipped_voxels, noted
+
+
+def _dtype(volume: Volume, *, whole: bool = True) -> Literal["int16", "uint8", "float32"]:
+    return DTYPES.get(volume.unit.upper(), "float32") if whole else "float32"
+
+
+def _made_by(provenance: Provenance, digests: Mapping[str, str]) -> dict[str, Any]:
+    """Return what a sidecar says of the model and of the volumes that it was given."""
+    doses = provenance.dose_fractions
+    return {
         "notice": NOTICE,
         "versions": versions(),
         "weights_digest": provenance.weights_digest,
         "config_digest": provenance.config_digest,
         "settings_digest": provenance.settings_digest,
-        "input_digests": digests,
+        "input_digests": dict(digests),
         "seen_in_training": not provenance.seen.isdisjoint(digests.values()),
-        **_doses(provenance),
-        "output_digest": main,
-        **noted,
-        "clipped_voxels": clipped,
-        "warnings": list(warnings),
-        **facts,
+        **({"trained_dose_fractions": list(doses)} if doses else {}),
     }
-    try:
-        if table is not None:
-            write_text(table, listed)
-        write_json(sidecar, content)
-    except Exception:  # an answer that a next call could not tell from a foreign file
-        for output in (outputs.file, outputs.series, table):
-            remove(output)
-        raise
-    return Record(digest_of_inputs(digests), main, clipped, warnings, dicom)
-
-
-def _doses(provenance: Provenance) -> dict[str, Any]:
-    doses = provenance.dose_fractions
-    return {"trained_dose_fractions": list(doses)} if doses else {}
 
 
 def remove(output: Path | None) -> None:
     """Remove what is there of an answer: a file, or the folder of a DICOM series."""
     if output is not None:
         remove_whole(output)
-
-
-def sidecar_of(output: Path) -> Path:
-    """Return where the provenance of an output lies."""
-    return output.with_name(f"{volume_name(output)}.json")
 
 
 def digest_of_inputs(digests: Mapping[str, str]) -> str:

@@ -14,7 +14,7 @@ from pydicom.dataset import Dataset
 from pydicom.sr.codedict import codes
 
 from medgen.dicom.derived import MAP, Derivation, WrittenSeries, check_derivable
-from medgen.dicom.frames import SeriesFacts
+from medgen.dicom.frames import BECQUEREL, HU, SUV, SeriesFacts
 from medgen.dicom.functional_groups import finish, geometry, is_in_place, plane_of, stand_in
 from medgen.dicom.placement import Placement, place
 from medgen.dicom.provenance import MANUFACTURER, MAP_SERIES, PRODUCT, derivation_codes, text
@@ -24,6 +24,11 @@ from medgen.dicom.writing import write_folder
 from medgen.problems import Refusal
 
 _SHORT_STRING = 16  # characters of SH
+_UNITS = {
+    HU: codes.UCUM.HounsfieldUnit,
+    BECQUEREL: codes.UCUM.BecquerelsPerMilliliter,
+    SUV: codes.UCUM.StandardizedUptakeValueBodyWeight,
+}
 
 
 @quiet()
@@ -36,11 +41,13 @@ def write_parametric_map(
     source: SeriesFacts,
     derivation: Derivation,
     others: Sequence[SeriesFacts] = (),
+    unit: str = "",
 ) -> WrittenSeries:
     """Write a map (X, Y, Z) in its source's study and frame of reference, in single precision.
 
-    `quantity` names what is mapped; it has no unit. `others` are further series that it was
-    computed from. Raises Refusal as `write_image_series` does.
+    `quantity` names what is mapped, in `unit`: HU, Bq/ml or SUV; any other word is no unit.
+    `others` are further series that it was computed from. Raises Refusal as `write_image_series`
+    does.
     """
     problems = check_derivable(source, unit_or_kind=MAP, others=others)
     if problems:
@@ -54,7 +61,7 @@ def write_parametric_map(
     def is_right(index: int, dataset: Dataset) -> bool:
         return _holds(dataset, values, placement)
 
-    made = _make(values, quantity, placement, source, derivation, others)
+    made = _make(values, quantity, unit, placement, source, derivation, others)
     digest, files = write_folder(folder, [made], is_right)
     return WrittenSeries(digest, 0, files)
 
@@ -62,6 +69,7 @@ def write_parametric_map(
 def _make(
     values: NDArray[np.float32],
     quantity: str,
+    unit: str,
     placement: Placement,
     source: SeriesFacts,
     derivation: Derivation,
@@ -75,7 +83,7 @@ def _make(
     mapping = RealWorldValueMapping(
         lut_label=label[:_SHORT_STRING],
         lut_explanation=label,
-        unit=codes.UCUM.NoUnits,
+        unit=_UNITS.get(unit, codes.UCUM.NoUnits),
         value_range=(low, high),
         slope=1.0,
         intercept=0.0,

@@ -41,6 +41,7 @@ _TISSUE = Code("85756007", "SCT", "Tissue")
 _ABNORMAL = Code("49755003", "SCT", "Morphologically Abnormal Structure")
 _ANATOMY = Code("91723000", "SCT", "Anatomical Structure")
 _KNOWN = {  # words in a class's name: category and type of what it is (CID 7150, 7151)
+    "anomaly": (_ABNORMAL, _ABNORMAL),  # unlike what is healthy; what it is, nobody says
     "lesion": (_ABNORMAL, Code("52988006", "SCT", "Lesion")),
     "tumor": (_ABNORMAL, Code("108369006", "SCT", "Neoplasm")),
     "tumour": (_ABNORMAL, Code("108369006", "SCT", "Neoplasm")),
@@ -128,6 +129,7 @@ def _make(
         pixel_measures=measures,
         plane_orientation=orientation,
         plane_positions=positions,
+        omit_empty_frames=bool(segments.any()),  # else it warns
     )
     pixels = hashlib.sha256(made.PixelData).hexdigest()
     finish(

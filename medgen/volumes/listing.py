@@ -90,16 +90,27 @@ def _is_twin(series: Path, folder: Path, answers: Container[str]) -> bool:
 def _is_own(folder: Path) -> bool:
     """Tell whether a folder was written by medgen, whose sidecar lies beside it.
 
-    Converters of others write sidecars too, beside folders that are called after patients.
+    Converters of others write sidecars too, beside folders that are called after patients. The
+    folder NAME_KEY is described by the sidecar of NAME, which lists KEY `beside` its answer.
     """
-    sidecar = folder.with_name(f"{folder.name}.json")
-    try:
-        if not folder.is_dir() or sidecar.stat().st_size > _SIDECAR_BYTES:
-            return False
-        content = json.loads(sidecar.read_bytes())
-    except (OSError, ValueError, RecursionError):
+    if not folder.is_dir():
         return False
-    return isinstance(content, dict) and content.keys() >= _SIDECAR_KEYS
+    stem, _, key = folder.name.rpartition("_")
+    listed = _sidecar(folder.with_name(f"{stem}.json")).get("beside") if stem else None
+    beside = isinstance(listed, dict) and key in listed
+    return beside or bool(_sidecar(folder.with_name(f"{folder.name}.json")))
+
+
+def _sidecar(path: Path) -> dict[str, object]:
+    """Return what a sidecar of medgen's says; nothing where it is none."""
+    try:
+        if path.stat().st_size > _SIDECAR_BYTES:
+            return {}
+        content = json.loads(path.read_bytes())
+    except (OSError, ValueError, RecursionError):
+        return {}
+    own = isinstance(content, dict) and content.keys() >= _SIDECAR_KEYS
+    return content if own else {}
 
 
 def _dicom_series(path: Path, choice: Choice, but_in: Path | None) -> list[Found]:

@@ -24,6 +24,7 @@ from medgen.volumes.volume import Volume
 StoredType = Literal["int16", "uint8", "float32"]
 WRITABLE_SUFFIXES = (".nii.gz", ".nii", ".mha", ".nrrd")
 
+_DEFAULT_LIMITS = Limits()
 _GZIP_LEVEL = 1  # on noisy volumes 6 is slower and no smaller
 _SAME_PLACE_MM = 1e-3
 _SKEW = 1e-4
@@ -38,21 +39,24 @@ class Written:
     clipped_voxels: int
 
 
-def write_volume(path: Path, volume: Volume, *, dtype: StoredType) -> Written:
+def write_volume(
+    path: Path, volume: Volume, *, dtype: StoredType, limits: Limits = _DEFAULT_LIMITS
+) -> Written:
     """Write a volume so that it is whole and right, or absent.
 
     The suffix chooses the format: .nii.gz, .nii, .mha or .nrrd. Integers are rounded to the
     nearest; values beyond the type's range are clipped and counted. NIfTI gets sform and qform
     code 1 (qform code 0 where a qform cannot hold the affine: sheared, or too near half a turn
     for its single precision) and millimetres. The same volume always gives the same bytes. The
-    file is read back through the gate and compared before it gets its name. Raises Refusal
+    file is read back through the gate and compared before it gets its name; `limits` hold for
+    both, and with looser ones than the gate's own other verbs will refuse the file. Raises Refusal
     E_FORMAT, E_NONFINITE, E_SHEARED, E_TOO_LARGE, E_TOO_FEW_SLICES, E_UNWRITABLE, E_READ_BACK.
     """
     suffix = suffix_of(path)
     stored, clipped = _stored(volume.data, dtype)
     problems = [
         *_format_problems(suffix, volume.grid),
-        *size_problems(volume.grid.shape, Limits()),
+        *size_problems(volume.grid.shape, limits),
         *_nonfinite_problems(stored),
     ]
     if problems:
@@ -63,7 +67,7 @@ def write_volume(path: Path, volume: Volume, *, dtype: StoredType) -> Written:
                 _write_nifti(temporary, stored, volume)
             else:
                 _write_itk(temporary, stored, volume.grid)
-            digest = _verify(temporary, stored, volume.grid)
+            digest = _verify(temporary, stored, volume.grid, limits)
     except (OSError, RuntimeError) as error:
         reason = getattr(error, "strerror", None) or "the writer failed"
         message = f"the volume cannot be written: {reason}"
@@ -149,9 +153,9 @@ def _write_itk(path: Path, stored: NDArray[Any], grid: Grid) -> None:
     sitk.WriteImage(image, str(path), useCompression=True)
 
 
-def _verify(path: Path, stored: NDArray[Any], grid: Grid) -> str:
+def _verify(path: Path, stored: NDArray[Any], grid: Grid, limits: Limits) -> str:
     """Read the file back and compare it with what was meant; return its digest."""
-    again = open_volume(path)
+    again = open_volume(path, limits=limits)
     if np.array_equal(again.data, stored) and again.grid.same_as(grid, _SAME_PLACE_MM):
         return again.digest
     message = "the file read back differs from what was written"

@@ -9,14 +9,19 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from scipy.stats import norm
 
-from medgen.config import Config, parse_config
+from medgen.calibration import fit_calibration
+from medgen.config import CASE_SCORES, Config, parse_config
+from medgen.files import sha256_of_file
 from medgen.runs import (
     Model,
     RunFolder,
     Statistics,
     assemble,
     load_model,
+    measuring_digest,
+    write_calibration,
     write_config,
     write_statistics,
     write_weights,
@@ -81,6 +86,46 @@ def write_lesion_run(path: Path, **convert: Any) -> Path:
     return path
 
 
+def write_anomaly_run(path: Path, *, scored_to: int = 19, **anomaly: Any) -> Path:
+    """Write a run that scores anomalies, calibrated on cases scored 1 to `scored_to`, if any.
+
+    Its weights are random. Healthy residuals are normal around 0, with a deviation of 0.1.
+    """
+    config = parse_config(
+        {
+            "roles": {"source": ["mr"]},
+            "preprocessing": {"spacing_mm": [2.0, 2.0, 4.0], "crop": "none"},
+            "intensity": {"mr": {"scale": "window", "low": 0, "high": 1000, "unit": "arbitrary"}},
+            "method": "denoising_autoencoder",
+            "methods": {
+                "denoising_autoencoder": {"network": {"channels": [2, 2], "residual_units": 0}}
+            },
+            "train": {
+                "patch": [16, 16, 8],
+                "precision": "fp32",
+                "validate": {"profile": "reconstruction", "best_by": {"name": "mae"}},
+            },
+            "convert": {"window": [16, 16, 8], "overlap_voxels": 4, "anomaly": anomaly},
+        }
+    )
+    torch.manual_seed(0)
+    folder = RunFolder(path)
+    write_config(folder, config)
+    write_statistics(folder, Statistics())
+    write_weights(folder, assemble(config)[0], {"step": 0})
+    if scored_to:
+        calibration = fit_calibration(
+            [0.1 * norm.ppf((np.arange(10_000) + 0.5) / 10_000)],
+            [dict.fromkeys(CASE_SCORES, float(n)) for n in range(1, scored_to + 1)],
+            direction=config.convert.anomaly.direction,
+            patients=scored_to,
+            weights_digest=sha256_of_file(folder.weights),
+            settings_digest=measuring_digest(config),
+        )
+        write_calibration(folder, calibration)
+    return path
+
+
 def write_head(path: Path, seed: int) -> Path:
     """Write a bright ball of 20 voxels."""
     rng = np.random.default_rng(seed)
@@ -134,3 +179,16 @@ def lesion_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def make_lesion_run() -> Any:
     return write_lesion_run
+
+
+@pytest.fixture(scope="session")
+def anomaly_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a calibrated run."""
+    folder = tmp_path_factory.mktemp("anomalies") / "run"
+    asked = {"direction": "positive", "score": "window_max", "case_false_positives": 0.1}
+    return write_anomaly_run(folder, **asked)
+
+
+@pytest.fixture
+def make_anomaly_run() -> Any:
+    return write_anomaly_run

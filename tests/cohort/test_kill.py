@@ -117,6 +117,16 @@ def answers(output: Path) -> dict[str, str]:
     return {path.name: sha256_of_file(path) for path in output.glob("p*.[nt]*")}
 
 
+def scored(output: Path) -> set[str]:
+    """Return the cases that the table of scores lists; a table that is there is a whole one."""
+    table = output / "scores.tsv"
+    if not table.exists():
+        return set()
+    header, *lines = table.read_text().removesuffix("\n").split("\n")
+    assert {line.count("\t") for line in lines} <= {header.count("\t")}
+    return {line.split("\t")[0] for line in lines}
+
+
 def check_killed(output: Path, reference: dict[str, str]) -> None:
     """No final file is partial, and the manifest promises nothing that is not there."""
     for name, digest in answers(output).items():
@@ -129,6 +139,9 @@ def check_killed(output: Path, reference: dict[str, str]) -> None:
         noted = json.loads(sidecar.read_text()).get("lesion_table_digest")
         table = output / f"{sidecar.stem}_lesions.tsv"
         assert (sha256_of_file(table) if table.exists() else None) == noted
+        for name, digest in json.loads(sidecar.read_text()).get("beside", {}).items():
+            assert digest == sha256_of_file(output / f"{sidecar.stem}_{name}.nii.gz")
+    assert scored(output) <= {e.case for e in Manifest(output).entries if e.status == "ok"}
     for entry in Manifest(output).entries:
         if entry.status == "ok":
             assert entry.output_digest == reference[f"{entry.case}.nii.gz"]
@@ -178,6 +191,21 @@ def test_a_kill_at_any_change_of_the_disk_leaves_no_partial_table(
     finally:
         driver.close()
     assert len(answers(tmp_path / "undisturbed" / "out")) == 4, "two volumes and their tables"
+
+
+@pytest.mark.slow
+def test_a_kill_at_any_change_of_the_disk_leaves_no_partial_mask_or_score(
+    anomaly_run: Path, heads: Path, tmp_path: Path
+) -> None:
+    (heads / "p3.nii.gz").unlink()
+    driver = Driver(anomaly_run, heads, tmp_path)
+    try:
+        kill_at_every(1, driver, tmp_path)
+    finally:
+        driver.close()
+    assert len(answers(tmp_path / "undisturbed" / "out")) == 6, "two maps, z-maps and masks"
+    for output in tmp_path.glob("*/out"):
+        assert scored(output) == {"p1", "p2"}
 
 
 @pytest.mark.slow

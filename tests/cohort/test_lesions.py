@@ -192,11 +192,11 @@ def test_a_case_named_like_a_table_is_refused(tmp_path: Path) -> None:
     cases = [Case(name, {"mr": tmp_path / "x.nii"}) for name in ("a", "A_lesions.tsv")]
     formats: tuple[Format, ...] = ("nifti", "dicom")
     with pytest.raises(ConfigurationError, match="E_CASE_NAME"):
-        place(cases, tmp_path / "out", formats, lesions=True)
-    assert all(job.table is None for job in place(cases, tmp_path / "out", formats))
+        place(cases, tmp_path / "out", formats, beside=["lesions"])
+    assert all(not job.beside for job in place(cases, tmp_path / "out", formats))
     cases[1] = Case("a_lesions", {"mr": tmp_path / "x.nii"})
-    tables = [job.table for job in place(cases, tmp_path / "out", formats, lesions=True)]
-    names = [table.name for table in tables if table]
+    jobs = place(cases, tmp_path / "out", formats, beside=["lesions"])
+    names = [file.name for job in jobs for file in job.written if file.suffix == ".tsv"]
     assert names == ["a_lesions.tsv", "a_lesions_lesions.tsv"]
 
 

@@ -38,6 +38,7 @@ class Simple(Method):
         return {
             "forward": Answer("image", "source", "target"),
             "areas": Answer("labels", "source", "label"),
+            "anomaly": Answer("anomaly", "source", "source"),
         }
 
     def players(self) -> dict[str, nn.Module]:

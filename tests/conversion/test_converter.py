@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -210,3 +211,81 @@ def test_a_method_in_training_mode_is_an_error(converter_of: Any) -> None:
     converter.method.train()
     with pytest.raises(ValueError, match="training mode"):
         converter({"mr": ball()})
+
+
+def anomaly_converter(
+    converter_of: Any, *, located: bool = False, mask: str = "auto", **convert: Any
+) -> Any:
+    """Return a converter whose method expects 0.25 everywhere, and scores by the mean residual."""
+    seen: list[torch.Tensor] = []
+
+    def function(windows: torch.Tensor) -> torch.Tensor:
+        seen.append(windows.clone())
+        residual = windows[:, :1] - 0.25
+        score = residual.abs().mean(dim=(1, 2, 3, 4), keepdim=True)
+        return torch.cat([residual, score.expand_as(residual)], dim=1)
+
+    made = converter_of(function, answer="anomaly", **convert)
+    made.method.located = located
+    made.preprocessing = replace(
+        made.preprocessing,
+        roles=made.preprocessing.roles.model_copy(update={"mask": mask}),
+        decodes_target=False,
+        inside_mask=mask != "auto",
+    )
+    return made, seen
+
+
+def test_an_anomaly_is_what_is_not_expected_in_the_sources_unit(converter_of: Any) -> None:
+    volume = ball()
+    made, _ = anomaly_converter(converter_of)
+    converted = made({"mr": volume})
+    # The window 0 to 1000 encodes 0.25 as 625.
+    body = body_of(volume)
+    assert np.allclose(converted.volume.data[body], (volume.data - 625)[body], atol=0.5)
+    assert converted.volume.unit == "arbitrary"
+    assert converted.facts["kind"] == "anomaly"
+    assert made.beside == ()
+    assert not converted.beside
+
+
+def test_the_calibration_sees_what_conversion_makes(converter_of: Any) -> None:
+    volume = ball()
+    made, _ = anomaly_converter(converter_of)
+    found, converted = made.anomaly_of({"mr": volume}), made({"mr": volume})
+    assert found.scores == converted.facts["anomaly"]["scores"]
+    assert np.allclose(found.residual * 500, converted.volume.data, atol=0.5)
+
+
+def test_a_located_method_is_told_where_its_windows_lie(converter_of: Any) -> None:
+    made, seen = anomaly_converter(converter_of, located=True)
+    made({"mr": ball()})
+    windows = torch.cat(seen)
+    assert windows.shape[1] == 4
+    assert windows[:, 1:].amin() < -1 < 1 < windows[:, 1:].amax()  # air lies beyond the body
+    middles = windows[:, 1:].mean(dim=(2, 3, 4))
+    assert len({tuple(middle) for middle in middles.round(decimals=3).tolist()}) == len(windows)
+    steps = windows[:, 1, 1:].sub(windows[:, 1, :-1])
+    assert (steps >= 0).all()  # left to right, and still at a padded border
+
+
+def test_windows_are_batched_where_the_method_asks(converter_of: Any) -> None:
+    made, seen = anomaly_converter(converter_of)
+    made({"mr": ball()})
+    made.method.windows_at_once = 4
+    alone = len(seen)
+    made({"mr": ball()})
+    assert max(len(windows) for windows in seen[alone:]) == 4
+    assert len(seen) - alone < alone
+
+
+def test_a_mask_column_is_the_body(converter_of: Any) -> None:
+    volume = ball()
+    mask = np.zeros(volume.grid.shape, dtype=np.uint8)
+    mask[16:24, 14:22, 12:20] = 1
+    made, _ = anomaly_converter(converter_of, mask="brain")
+    converted = made({"mr": volume, "brain": Volume(mask, volume.grid, unit="label")})
+    assert not converted.volume.data[mask == 0].any()
+    assert np.allclose(converted.volume.data[mask > 0], (volume.data - 625)[mask > 0], atol=0.5)
+    with pytest.raises(Refusal, match="no image in this column"):
+        made({"mr": volume})

@@ -150,3 +150,19 @@ def test_a_file_that_reads_back_wrong_is_never_given_its_name(
     with pytest.raises(Refusal, match="E_READ_BACK"):
         write(tmp_path / "answer", source, answer_values(source.shape, "arbitrary"))
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("unit", "code"),
+    [("HU", "[hnsf'U]"), ("Bq/ml", "Bq/ml"), ("SUV", "g/ml{SUVbw}"), ("arbitrary", "1")],
+)
+def test_a_map_says_its_unit(tmp_path: Path, unit: str, code: str) -> None:
+    source = source_series("MR", folder=tmp_path / "source")
+    data = answer_values(source.shape, "arbitrary")
+    write(tmp_path / "answer", source, data, quantity="residual", unit=unit)
+    path = tmp_path / "answer" / "0001.dcm"
+    made = pydicom.dcmread(path)
+    groups = made.SharedFunctionalGroupsSequence[0]
+    (mapping,) = groups.RealWorldValueMappingSequence
+    assert mapping.MeasurementUnitsCodeSequence[0].CodeValue == code
+    assert iod_errors(path) == []

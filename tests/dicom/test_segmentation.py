@@ -142,8 +142,11 @@ def test_the_same_labels_give_the_same_bytes_and_others_other_uids(tmp_path: Pat
     assert first.SeriesInstanceUID != other.SeriesInstanceUID
 
 
-def test_labels_without_a_voxel_are_written_too(tmp_path: Path) -> None:
+def test_labels_without_a_voxel_are_written_too_and_in_silence(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     write(tmp_path / "answer", source_series("MR"), np.zeros(SHAPE, np.uint8))
+    assert caplog.records == []
     assert iod_errors(tmp_path / "answer" / "0001.dcm") == []
     _, segments, _ = read(tmp_path / "answer")
     assert not segments.any()

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from medgen.files import sha256_of_file
 from medgen.problems import Refusal
-from medgen.volumes import Grid, Volume, open_volume, write_volume
+from medgen.volumes import Grid, Limits, Volume, open_volume, write_volume
 
 Codes = Callable[[Callable[[], object]], list[str]]
 StoredType = Literal["int16", "uint8", "float32"]
@@ -187,7 +187,16 @@ def test_a_failed_write_leaves_the_old_file(
             write_volume(path, changed, dtype="int16")
         assert "DOE" not in str(caught.value)
     with monkeypatch.context() as patch:
-        patch.setattr("medgen.volumes.writing.open_volume", lambda _: volume)
+        patch.setattr("medgen.volumes.writing.open_volume", lambda _, **__: volume)
         assert codes(lambda: write_volume(path, changed, dtype="int16")) == ["E_READ_BACK"]
     assert path.read_bytes() == before
     assert [entry.name for entry in tmp_path.iterdir()] == [path.name]
+
+
+def test_looser_limits_let_a_single_slice_be_written(tmp_path: Path, codes: Codes) -> None:
+    slice_ = Volume(np.ones((4, 5, 1), np.int16), Grid((4, 5, 1), np.eye(4)))
+    path = tmp_path / "x.nii.gz"
+    assert codes(lambda: write_volume(path, slice_, dtype="int16")) == ["E_TOO_FEW_SLICES"]
+    write_volume(path, slice_, dtype="int16", limits=Limits(least_per_axis=1))
+    assert nibabel.load(path).shape == (4, 5, 1)
+    assert codes(lambda: open_volume(path)) == ["E_TOO_FEW_SLICES"]
