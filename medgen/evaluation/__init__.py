@@ -1,5 +1,7 @@
 """Files to scores to a report, and the paired comparison of two reports; no network in sight."""
 
+from medgen.evaluation.anomalies import evaluate_maps
+from medgen.evaluation.anomaly_profile import PROFILE as ANOMALY
 from medgen.evaluation.comparison import compare
 from medgen.evaluation.distributions import FeatureSource
 from medgen.evaluation.evaluation import Evaluation, evaluate
@@ -8,6 +10,7 @@ from medgen.evaluation.scoring import Scored, score_case
 from medgen.evaluation.unpaired import Sets, evaluate_sets, gather_paths, gather_table
 
 __all__ = [
+    "ANOMALY",
     "Case",
     "Evaluation",
     "FeatureSource",
@@ -16,6 +19,7 @@ __all__ = [
     "Sets",
     "compare",
     "evaluate",
+    "evaluate_maps",
     "evaluate_sets",
     "gather_paths",
     "gather_table",

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from medgen.evaluation.anomaly_profile import NAME as ANOMALY
 from medgen.evaluation.classes import with_common_classes
 from medgen.evaluation.differences import Difference, differences_between
 from medgen.evaluation.evaluation import refuse_existing
@@ -127,6 +128,11 @@ def _warnings(one: Report, other: Report, pairs: Sequence[str], patients: int) -
                 f"the {role} files differ between the reports: {listed(changed)}; the scores "
                 "do not measure the same thing unless only the files' packing differs"
             )
+    if one.profile.name == ANOMALY:
+        warnings.append(
+            "the areas under curves over all cases, and the cases' scores, are not compared here, "
+            "only what each case has of its own: read them side by side, with their intervals"
+        )
     if one.profile.unit != other.profile.unit:
         warnings.append(
             f"the reports' units differ ({one.profile.unit}; {other.profile.unit}): only scores "

@@ -9,6 +9,8 @@ from pathlib import Path
 from medgen.data.rows import CASE_ID
 from medgen.data.table import read_table
 from medgen.dicom import Choice
+from medgen.evaluation.groups import words_of
+from medgen.evaluation.sidecars import belongs_to_another
 from medgen.metrics import Profile
 from medgen.problems import ConfigurationError, NothingFound, Problem
 from medgen.volumes import Found, is_dicom, list_volumes, with_choice
@@ -30,6 +32,8 @@ class Case:
     mask: Path | None = None
     patient: str | None = None
     regions: Path | None = None
+    group: str = ""
+    """The case's word in the column that groups results, if one was asked for."""
 
     def paths(self) -> dict[str, Path]:
         """Return the case's files by their roles."""
@@ -51,8 +55,9 @@ class Matched:
     region_source: str = ""
 
     def scored_in(self, profile: Profile) -> str:
-        """Return where masks come from; labels without a mask are scored everywhere."""
-        unmasked = self.mask_source == OUTLINE and profile.kind == "labels"
+        """Return where masks come from; labels and anomalies without one are scored everywhere."""
+        everywhere = profile.kind == "labels" or profile.name == "anomaly"
+        unmasked = self.mask_source == OUTLINE and everywhere
         return EVERYWHERE if unmasked else self.mask_source
 
 
@@ -113,6 +118,7 @@ def match_table(
     column: str,
     mask_column: str | None = None,
     region_column: str | None = None,
+    group_column: str | None = None,
     split: str | None = None,
     choice: Choice = _NO_CHOICE,
 ) -> Matched:
@@ -120,11 +126,12 @@ def match_table(
 
     Raises:
         NothingFound: where there is no prediction, or no row of the split.
-        ConfigurationError: the table's problems, E_UNMATCHED, or E_SPLIT_MISSING.
+        ConfigurationError: the table's problems, E_UNMATCHED, E_SPLIT_MISSING, or E_GROUPS.
     """
     predictions = volumes_by_name(prediction, "prediction", choice=choice)
     beside = [name for name in (mask_column, region_column) if name is not None]
-    rows = read_table(table, columns=list(dict.fromkeys([column, *beside]))).rows
+    whole = read_table(table, columns=list(dict.fromkeys([column, *beside])))
+    rows = whole.rows
     if split is not None and not any(row.split for row in rows):
         advice = "add one, or leave --split out: the predictions present choose the cases"
         raise ConfigurationError(
@@ -141,7 +148,10 @@ def match_table(
             raise NothingFound(Problem("E_NOTHING_TO_SCORE", message, "check --split"))
     for needed in (column, *beside):
         having = {name: row for name, row in wanted.items() if needed in row.cells}
+        lacking = {name: path for name, path in predictions.items() if name in wanted}
+        _check_cells(lacking, having, needed, reference=needed == column)
         _check_subset(predictions, having, needed, unpaired=needed == column)
+    groups = words_of(whole, group_column, predictions) if group_column else {}
     cases = tuple(
         Case(
             name,
@@ -150,6 +160,7 @@ def match_table(
             wanted[name].cells[mask_column] if mask_column else None,
             wanted[name].patient,
             wanted[name].cells[region_column] if region_column else None,
+            groups.get(name, ""),
         )
         for name, path in predictions.items()
     )
@@ -168,7 +179,8 @@ def _is_one(path: Path, found: Mapping[str, Path]) -> bool:
 def volumes_by_name(path: Path, role: str, *, choice: Choice = _NO_CHOICE) -> dict[str, Path]:
     """Return a file's or a folder's volumes by their names less the extension.
 
-    A DICOM series is named by a hash (see `Found`); its path carries what `choice` says.
+    A DICOM series is named by a hash (see `Found`); its path carries what `choice` says. Of a
+    folder of predictions, volumes that belong to another answer are left out (an anomaly's mask).
 
     Raises:
         NothingFound: where there is none.
@@ -182,6 +194,8 @@ def volumes_by_name(path: Path, role: str, *, choice: Choice = _NO_CHOICE) -> di
         if any(problem.code == "E_NO_SERIES" for problem in error.problems):
             raise error.at(column=role) from None
         volumes = []
+    if role == "prediction" and path.is_dir():
+        volumes = [volume for volume in volumes if not belongs_to_another(volume.path)]
     if not volumes:
         message = f"there is no {role} volume at the given place"
         raise NothingFound(Problem("E_NOTHING_TO_SCORE", message, f"check --{role}"))
@@ -227,6 +241,27 @@ def listed(names: Iterable[str]) -> str:
     text = ", ".join(everything[:LISTED])
     more = len(everything) - LISTED
     return f"{text} and {more} more" if more > 0 else text
+
+
+def _check_cells(
+    predictions: Mapping[str, object],
+    having: Mapping[str, object],
+    column: str,
+    *,
+    reference: bool,
+) -> None:
+    """Refuse predictions whose rows have nothing in a column."""
+    lacking = [name for name in predictions if name not in having]
+    if not lacking:
+        return
+    message = f"the table's cells of the column {column} are empty for {listed(lacking)}"
+    advice = "fill them, or take these predictions out of the folder"
+    if reference:
+        advice += (
+            "; a healthy case of --profile anomaly needs a volume that is 0 everywhere; "
+            "two sets without pairs are compared by --profile distribution --features RUN"
+        )
+    raise ConfigurationError(Problem("E_UNMATCHED", message, advice))
 
 
 def _check_subset(

@@ -58,7 +58,7 @@ def evaluation_page(
         "summary": summary,
         "ranked": ranked,
         "failed": [result for result in results if result.failed],
-        "remarks": _gathered(scored),
+        "remarks": gathered(scored),
         "strips": strips(_strips(shown, headline, found)),
         "total": len(scored),
     }
@@ -169,7 +169,7 @@ def _strips(
     return strips
 
 
-def _gathered(results: Sequence[Scored]) -> list[tuple[str, list[str]]]:
+def gathered(results: Sequence[Scored]) -> list[tuple[str, list[str]]]:
     """Return each remark once, with the cases that it concerns."""
     cases: dict[str, list[str]] = {}
     for result in results:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from medgen.data.rows import CASE_ID
+from medgen.evaluation.anomaly_profile import PROFILE as ANOMALY
 from medgen.evaluation.summary import KIND, LEADING, SCORES, SUMMARY, TRAILING
 from medgen.evaluation.units import PET_UNITS
 from medgen.metrics import PROFILES, Profile
@@ -58,9 +59,10 @@ def read_report(folder: Path, label: str) -> Report:
     if name == "distribution":
         advice = "read their distances side by side; or evaluate with a profile that takes pairs"
         raise _refuse(label, "is of two sets without pairs, which cannot be compared", advice)
-    if not isinstance(name, str) or name not in PROFILES:
+    known = {**PROFILES, ANOMALY.name: ANOMALY}
+    if not isinstance(name, str) or name not in known:
         raise _refuse(label, "is of a profile that this version does not know")
-    profile = _with_regions(_with_classes(PROFILES[name], described, label), described, label)
+    profile = _with_regions(_with_classes(known[name], described, label), described, label)
     cases = summary.get("cases")
     entries = _entries(folder, label, profile, cases if isinstance(cases, dict) else {})
     versions = summary.get("versions")

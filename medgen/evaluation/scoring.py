@@ -228,7 +228,16 @@ def _open(path: Path, role: str, nan_to: float | None) -> Volume:
 
 
 def _check_kind(sidecar: Sidecar, profile: Profile) -> None:
-    """Refuse label numbers where intensities are scored: an error of one class is no error of 1."""
+    """Refuse label numbers where intensities are scored, and residuals where images are.
+
+    An error of one class is no error of 1, and a residual is meant to be unlike its source.
+    """
+    if sidecar.kind == "anomaly":
+        message = (
+            f"the prediction is an anomaly map, and the profile {profile.name} does not score it"
+        )
+        advice = "evaluate with --profile anomaly, against a column of lesions"
+        raise Refusal(Problem("E_PROFILE_KIND", message, advice, column="prediction"))
     if profile.kind == "image" and sidecar.unit == "label":
         message = f"the prediction holds labels, and the profile {profile.name} scores images"
         advice = "evaluate with --profile segmentation"

@@ -113,7 +113,7 @@ def _resampled_means(
     block = max(1, _CELLS // patients)
     means = []
     for start in range(0, resamples, block):
-        drawn = _draw(random, patients, min(block, resamples - start))
+        drawn = draw(random, patients, min(block, resamples - start))
         means.append((drawn @ sums) / (drawn @ counts))
     return np.concatenate(means)
 
@@ -121,10 +121,11 @@ def _resampled_means(
 @lru_cache(maxsize=2)
 def _drawn(patients: int, resamples: int, seed: int) -> NDArray[np.float64]:
     """Return how often each resample has each patient: the same for every score, so kept."""
-    return _draw(np.random.default_rng(seed), patients, resamples)
+    return draw(np.random.default_rng(seed), patients, resamples)
 
 
-def _draw(random: np.random.Generator, patients: int, size: int) -> NDArray[np.float64]:
+def draw(random: np.random.Generator, patients: int, size: int) -> NDArray[np.float64]:
+    """Return how often each of `size` resamples has each patient (size, patients)."""
     drawn = random.multinomial(patients, np.full(patients, 1.0 / patients), size=size)
     return drawn.astype(np.float64)
 

@@ -8,7 +8,7 @@ from medgen.metrics.lesions import detect
 from medgen.metrics.masked import bias, mae, mse, nmse, nrmse, psnr, rmse
 from medgen.metrics.ms_ssim import ms_ssim
 from medgen.metrics.overlap import dice
-from medgen.metrics.profiles import PROFILES, Profile, profile_named
+from medgen.metrics.profiles import PROFILES, Kind, Profile, profile_named
 from medgen.metrics.regions import PEAK_ML, SUV_OR_BECQUEREL, UNIT_UNKNOWN
 from medgen.metrics.spectrum import grid_energy
 from medgen.metrics.ssim import ssim
@@ -23,6 +23,7 @@ __all__ = [
     "UNKNOWN",
     "Column",
     "Direction",
+    "Kind",
     "Measured",
     "Profile",
     "SizeBin",

@@ -15,6 +15,7 @@ from medgen.metrics import (
     computed_tomography,
     magnetic_resonance,
     positron_emission,
+    reconstruction,
     segmentation,
 )
 from medgen.metrics import regions as by_region
@@ -23,7 +24,7 @@ from medgen.metrics.labels import class_slugs
 from medgen.metrics.masked import Array, Booleans, Floats, checked, refuse_shapes
 from medgen.problems import ConfigurationError, Problem
 
-Kind = Literal["image", "labels"]
+Kind = Literal["image", "labels", "anomaly"]
 Measurement = Callable[[Array, Array, Array, Sequence[float], Mapping[str, int]], Measured]
 """Prediction, reference and mask (X, Y, Z), the spacing in mm, and classes by name."""
 
@@ -48,6 +49,8 @@ class Profile:
     classes: Mapping[str, int] = field(default_factory=dict, hash=False)
     regional: tuple[Column, ...] = ()
     regions: Mapping[str, int] = field(default_factory=dict, hash=False)
+    training_only: bool = False
+    """Watched by a training's validation, and nothing that answers are compared by."""
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -61,7 +64,7 @@ class Profile:
     @property
     def overall(self) -> tuple[Column, ...]:
         """The scores of a case as a whole: not of a region, and of labels the class means."""
-        if self.kind == "image":
+        if self.kind != "labels":
             return self.details[: len(self.details) - len(self.regional) * len(self.regions)]
         return self.details[: len(self.details) // (1 + len(self.classes))]
 
@@ -73,10 +76,10 @@ class Profile:
         """Return the profile with the class means and a column for each class and score.
 
         `names` gives each class its label value; the background (0) is left out, and names become
-        a-z, 0-9 and _. A profile of images returns itself. Raises ValueError where two names
+        a-z, 0-9 and _. A profile of anything else returns itself. Raises ValueError where two names
         share a value.
         """
-        if self.kind == "image":
+        if self.kind != "labels":
             return self
         classes = class_slugs(names)
         return replace(self, details=segmentation.columns(classes), classes=classes)
@@ -148,13 +151,17 @@ class Profile:
 
 
 def profile_named(name: str) -> Profile:
-    """Return a profile.
+    """Return a profile that answers can be scored by.
 
     Raises:
         ConfigurationError: E_PROFILE, naming the known ones.
     """
+    known = ", ".join(each for each, profile in PROFILES.items() if not profile.training_only)
+    if name in PROFILES and PROFILES[name].training_only:
+        message = f"the profile {name!r} is training's own: how well healthy cases are rebuilt"
+        advice = f"score the maps of anomalies by --profile anomaly; known: {known}"
+        raise ConfigurationError(Problem("E_PROFILE", message, advice))
     if name not in PROFILES:
-        known = ", ".join(PROFILES)
         raise ConfigurationError(
             Problem("E_PROFILE", f"there is no profile {name!r}", f"known: {known}")
         )
@@ -230,6 +237,16 @@ PROFILES: Mapping[str, Profile] = {
             measurement=segmentation.measure,
             notes=segmentation.NOTES,
             kind="labels",
+        ),
+        Profile(
+            name="reconstruction",
+            title="Reconstruction by a method that scores anomalies, in training",
+            unit=reconstruction.SOURCE_UNIT,
+            details=reconstruction.COLUMNS,
+            measurement=_of_images(reconstruction.measure),
+            notes=reconstruction.NOTES,
+            kind="anomaly",
+            training_only=True,
         ),
     )
 }

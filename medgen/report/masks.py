@@ -40,7 +40,7 @@ def mask_sheet(
 
     def cuts(volume: NDArray[Any], empty: float) -> list[Cut]:
         found = [cut(volume[box], spacing_mm, plane, at[NORMAL[plane]]) for plane in PLANES]
-        return _level(found, empty)
+        return level_cuts(found, empty)
 
     sheet = Sheet([cuts(image, low)], PANEL_INCHES, title)
     outlines = {name: cuts((np.asarray(mask) > 0) * 1.0, 0.0) for name, mask in masks.items()}
@@ -55,7 +55,7 @@ def mask_sheet(
     return to_png(sheet.figure)
 
 
-def _level(cuts: Sequence[Cut], empty: float) -> list[Cut]:
+def level_cuts(cuts: Sequence[Cut], empty: float) -> list[Cut]:
     """Frame cuts to one size in mm, so that they stand in a row."""
     width, height = max(c.width_mm for c in cuts), max(c.height_mm for c in cuts)
     framed = []

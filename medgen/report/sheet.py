@@ -90,7 +90,14 @@ class Sheet:
         self._text(right - 0.03, middle, found.right, 7, ha="right", va="center", color=FAINT)
 
     def contour(
-        self, row: int, column: int, field: NDArray[Any], level: float, *, colour: str
+        self,
+        row: int,
+        column: int,
+        field: NDArray[Any],
+        level: float,
+        *,
+        colour: str,
+        width: float = 0.5,
     ) -> None:
         """Draw where a field (rows down, columns right) of the picture's size passes a level."""
         if not np.nanmin(field) < level < np.nanmax(field):
@@ -99,7 +106,7 @@ class Sheet:
         rows, columns = field.shape
         x = left + (np.arange(columns) + 0.5) * (right - left) / columns
         y = top - (np.arange(rows) + 0.5) * (top - bottom) / rows
-        self._axes.contour(x, y, field, [level], colors=colour, linewidths=0.5, alpha=0.7)
+        self._axes.contour(x, y, field, [level], colors=colour, linewidths=width, alpha=0.7)
 
     def legend(self, parts: Sequence[tuple[str, str]]) -> None:
         """Write one line below the pictures, in place of colour bars: texts and their colours."""

@@ -1,12 +1,14 @@
 """A cohort small enough to score in a blink: a bright ball of bone in soft tissue in air."""
 
-from collections.abc import Callable
+import json
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
-from medgen.volumes import Grid, Volume, write_volume
+from medgen.volumes import Grid, Volume, digest_of, write_volume
 
 SHAPE = (22, 20, 18)
 AFFINE = np.array([[-3.0, 0, 0, 30], [0, 3.0, 0, -28], [0, 0, 4.0, -33], [0, 0, 0, 1]])
@@ -81,5 +83,81 @@ def labelled(tmp_path: Path, write: Write) -> Path:
         write(f"prediction/{case}.nii.gz", shells(index, 1 + index), dtype="uint8")
         write(f"better/{case}.nii.gz", shells(index, index), dtype="uint8")
         rows.append(f"{case},{PATIENTS[case]},reference/{case}.nii.gz")
+    (tmp_path / "cases.csv").write_text("\n".join(rows) + "\n")
+    return tmp_path
+
+
+SPOTS = {"s1": (11, 10, 9), "s2": (8, 10, 9), "s3": (11, 13, 9), "s4": (11, 10, 12)}
+ANOMALIES = ("h1", "h2", "h3", "h4", *SPOTS)
+
+
+def spot(case: str, radius: float = 2.0) -> np.ndarray:
+    """Return a case's lesion: a ball, or nothing in a healthy case."""
+    if case not in SPOTS:
+        return np.zeros(SHAPE, np.uint8)
+    places = np.stack(np.meshgrid(*[np.arange(n) for n in SHAPE], indexing="ij"))
+    away = places - np.array(SPOTS[case]).reshape(3, 1, 1, 1)
+    return (np.sqrt((away**2).sum(axis=0)) <= radius).astype(np.uint8)
+
+
+@pytest.fixture
+def answer(tmp_path: Path, write: Write) -> Callable[..., Path]:
+    """Return a function that writes a map as convert does: with sidecar, z-map and mask."""
+
+    def answer(
+        folder: str,
+        case: str,
+        values: np.ndarray,
+        score: float,
+        *,
+        threshold: float | None = 2.0,
+        cut: float | None = 2.5,
+        direction: str = "both",
+        more: Mapping[str, Any] | None = None,
+    ) -> Path:
+        path = write(f"{folder}/{case}.nii.gz", values)
+        beside = {}
+        if cut is not None:
+            found = {"z": (values, "float32"), "mask": (np.abs(values) > cut, "uint8")}
+            for key, (data, dtype) in found.items():
+                other = write(f"{folder}/{case}_{key}.nii.gz", 1.0 * data, dtype=dtype)
+                beside[key] = digest_of(other)
+        facts = {
+            "direction": direction,
+            "column": "t1",
+            "score": "map_top",
+            "scores": {"map_top": score, "map_mean": -score, "window_max": 1.0},
+            "p": {"map_top": 0.25},
+            "case_threshold": threshold,
+            "unusual": None if threshold is None else score > threshold,
+            "calibration_cases": 19,
+        }
+        content = {
+            "seen_in_training": False,
+            "weights_digest": "f00d",
+            "output_digest": digest_of(path),
+            "anomaly": facts,
+            "beside": beside,
+            **(more or {}),
+        }
+        (tmp_path / folder / f"{case}.json").write_text(json.dumps(content))
+        return path
+
+    return answer
+
+
+@pytest.fixture
+def anomalies(tmp_path: Path, write: Write, answer: Callable[..., Path]) -> Path:
+    """Write four healthy cases and four with a spot, dark in two, of four patients, and a table."""
+    rows = ["case,patient,split,kind,lesion,brain"]
+    write("brain.nii.gz", body(), dtype="uint8")
+    for index, case in enumerate(ANOMALIES):
+        lesion = spot(case)
+        write(f"lesion/{case}.nii.gz", lesion, dtype="uint8")
+        noise = np.random.default_rng(index).normal(0, 1, SHAPE)
+        sign = -1.0 if case in ("s3", "s4") else 1.0
+        answer("maps", case, (noise + 3.0 * sign * lesion) * body(), 1.0 + 0.3 * index)
+        kind = {"h": "", "s": "dark" if sign < 0 else "bright"}[case[0]]
+        rows.append(f"{case},p{index % 4},test,{kind},lesion/{case}.nii.gz,brain.nii.gz")
     (tmp_path / "cases.csv").write_text("\n".join(rows) + "\n")
     return tmp_path

@@ -78,7 +78,7 @@ def test_the_table_names_strays_and_missing_predictions(cohort: Path) -> None:
 def test_a_case_without_a_mask_cell_is_named(cohort: Path) -> None:
     table = cohort / "cases.csv"
     table.write_text(table.read_text().replace("mask/c2.nii.gz", ""))
-    with pytest.raises(ConfigurationError, match="without a body: c2"):
+    with pytest.raises(ConfigurationError, match="column body are empty for c2"):
         match_table(cohort / "prediction", table, column="ct", mask_column="body")
 
 
@@ -120,3 +120,14 @@ def test_a_single_file_may_have_any_name(cohort: Path) -> None:
         volumes.append(volume.rename(volume.with_name("DOE JANE" + "".join(volume.suffixes))))
     matched = match_paths(*volumes)
     assert [case.name for case in matched.cases] == ["case"]
+
+
+def test_an_empty_cell_is_told_apart_from_a_stray(cohort: Path) -> None:
+    """Healthy cases have no lesion to outline: the message says what to give in its place."""
+    table = cohort / "cases.csv"
+    table.write_text(table.read_text().replace("reference/c2.nii.gz", ""))
+    said = r"E_UNMATCHED.*column ct are empty for c2 -> fill them.*healthy case.*0 everywhere"
+    with pytest.raises(ConfigurationError, match=said):
+        match_table(cohort / "prediction", table, column="ct")
+    (cohort / "prediction/c2.mha").unlink()
+    assert len(match_table(cohort / "prediction", table, column="ct").cases) == 3

@@ -137,7 +137,7 @@ def test_a_table_without_the_map_of_a_case_is_refused(pets: Path) -> None:
     text = (pets / "cases.csv").read_text().replace(",regions/c2.nii.gz", ",")
     (pets / "cases.csv").write_text(text)
     with pytest.raises(
-        ConfigurationError, match=r"E_UNMATCHED.*without a regions: c2(?!.*--profile)"
+        ConfigurationError, match=r"E_UNMATCHED.*column regions are empty for c2(?!.*--profile)"
     ):
         matched(pets)
 

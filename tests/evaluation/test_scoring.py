@@ -7,7 +7,7 @@ import pytest
 from medgen.evaluation.labelling import Labelling
 from medgen.evaluation.matching import Case
 from medgen.evaluation.scoring import load, score_case
-from medgen.metrics import PROFILES
+from medgen.metrics import PROFILES, Profile
 from medgen.problems import Refusal
 
 AFFINE = np.array([[-3.0, 0, 0, 30], [0, 3.0, 0, -28], [0, 0, 4.0, -33], [0, 0, 0, 1]])
@@ -259,6 +259,14 @@ def test_merged_values_are_replaced_in_both_volumes(labelled: Path) -> None:
     plain = load(labels_of(labelled), LABELS)
     assert np.array_equal(triplet.reference, plain.reference == 2)
     assert np.array_equal(triplet.prediction, plain.prediction == 2)
+
+
+@pytest.mark.parametrize("profile", [HU, LABELS])
+def test_anomaly_maps_have_a_profile_of_their_own(cohort: Path, profile: Profile) -> None:
+    (cohort / "prediction/c1.json").write_text('{"unit": "arbitrary", "kind": "anomaly"}')
+    scored, _ = score_case(case_of(cohort), profile)
+    assert codes(scored) == ["E_PROFILE_KIND"]
+    assert "--profile anomaly" in scored.problems[0].advice
 
 
 def test_labels_are_not_scored_as_an_image(cohort: Path) -> None:
