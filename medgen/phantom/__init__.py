@@ -2,11 +2,13 @@
 
 And simulated doses: `thin` gives real full-dose PET the noise of fewer counts.
 
-`simulate` makes one case in memory; `write_cohort` makes many with their table, and
-`write_two_scanners` those of two sites; `noise_floors` tells what no prediction of a cohort's CT
+`simulate` makes one case in memory; `write_cohort` makes many with their table,
+`write_two_scanners` those of two sites, and `write_anomalies` healthy ones to learn from and others
+to find; `noise_floors` tells what no prediction of a cohort's CT
 can beat.
 """
 
+from medgen.phantom.anomalies import write_anomalies
 from medgen.phantom.case import Case, CaseSettings, simulate
 from medgen.phantom.cohort import (
     CohortSettings,
@@ -28,6 +30,7 @@ __all__ = [
     "plan_cohort",
     "simulate",
     "thin",
+    "write_anomalies",
     "write_cohort",
     "write_two_scanners",
 ]

@@ -43,19 +43,26 @@ class Case:
     truth: Mapping[str, Any]
 
 
-def simulate(seed: int, index: int, settings: CaseSettings, *, mr_only: bool = False) -> Case:
+def simulate(
+    seed: int,
+    index: int,
+    settings: CaseSettings,
+    *,
+    mr_only: bool = False,
+    lesions: Lesions | None = None,
+) -> Case:
     """Return person `index` of the cohort `seed`; the same numbers whatever else is made.
 
     Columns: t1, t2, pd, flair (arbitrary), ct (HU), pet_low, pet_full (SUV), body (0 or 1), tissue
     (1 CSF, 2 grey, 3 white matter), regions (the same, and 4 hot spots of FDG uptake), and lesion
     (0 or 1) where lesions were asked for. All share one grid, except that oblique cases have their
     CT on a grid of its own. With `mr_only` CT and PET are left out, which are half of the work.
+    `lesions`, where given, take the place of those that the person would have had.
     """
     streams = Streams(seed, index)
     placement = draw_placement(streams, settings.size, settings.oblique, settings.aligned)
-    drawn = draw_lesions(streams, settings.lesions)
-    lesions = Lesions(mimics=drawn.mimics) if settings.healthy_twin else drawn
-    head = draw_head(streams, lesions)
+    drawn = draw_lesions(streams, settings.lesions) if lesions is None else lesions
+    head = draw_head(streams, Lesions(mimics=drawn.mimics) if settings.healthy_twin else drawn)
     tissues = head.on(placement.mr.shape, placement.mr.affine)
     volumes: dict[str, Volume] = {}
     truth = _truth(seed, index, settings, placement, head)

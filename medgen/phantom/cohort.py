@@ -31,7 +31,7 @@ SUFFIX: Mapping[Format, str] = {
     "dicom": "",
 }
 """What a column's name ends with; a DICOM series is a folder, and its masks are NIfTI."""
-_MASKS = ("body", "tissue", "regions", "lesion")
+_MASKS = ("body", "brain", "tissue", "regions", "lesion")
 SCANNER_CHOICES = (*SCANNERS, "both")
 TABLE = "cases.csv"
 TRUTH = "truth.json"
