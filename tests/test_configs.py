@@ -128,6 +128,15 @@ VARIANTS = {
         "lesion_adaptation_demo",
         ["methods.adapted_segmenter.adversarial=inverted"],
     ),
+    "anomalies in slices": (
+        "anomaly_detection",
+        ["method=vae", "methods.vae.network.spatial_dims=2", "train.patch=[128, 128, 1]"],
+    ),
+    "a restored latent": (
+        "anomaly_detection",
+        ["method=vae", "methods.vae.restoration_steps=100"],
+    ),
+    "unusual cases": ("anomaly_detection", ["convert.anomaly.case_false_positives=0.05"]),
     "two stages of the demo": (
         "low_dose_pet_demo",
         ["chain={stages: 2, folds: 2, feed: replace}"],

@@ -29,6 +29,21 @@ train:
   validate: {every_steps: 1}
 """
 
+UNUSUAL = """
+roles: {source: [mr]}
+preprocessing: {spacing_mm: [8, 8, 8]}
+intensity: {mr: {scale: percentile}}
+method: vae
+methods:
+  vae: {network: {name: dense_autoencoder, channels: [2, 2], kernel: 3, bottleneck: 2, latent: 4}}
+train:
+  steps: 2
+  batch_size: 1
+  patch: [16, 16, 16]
+  validate: {every_steps: 2, profile: reconstruction, best_by: {name: mae, mode: min}}
+convert: {anomaly: {voxel_false_positives: 0.01}}
+"""
+
 
 @pytest.fixture
 def hospital(tmp_path: Path) -> Path:
@@ -129,3 +144,41 @@ def test_nothing_written_names_the_patient(
     # A table holds what the user's own holds: patients, and paths to the files it is made of.
     tables = {"prepared/cases.csv", "scan/cases.csv", "thinned/cases.csv"}
     assert set(told(out)) <= tables
+
+
+def test_anomalies_and_drawn_images_name_no_patient(
+    hospital: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "out"
+    out.mkdir()
+    log = str(out / "log.jsonl")
+    write(hospital / "DOE^JANE_spot.nii.gz", np.pad(np.ones((3, 3, 3)), (10, 11)))
+    write(hospital / "DOE^JANE_none.nii.gz", np.zeros((24, 24, 24)))
+    rows = ["case,patient,split,mr,lesion"]
+    for number, split in enumerate(("train", "validation", "calibrate", "test")):
+        spot = "spot" if split == "test" else "none"
+        files = f"DOE^JANE_{number}_mr.nii.gz,DOE^JANE_{spot}.nii.gz"
+        rows.append(f"c{number},DOE^JANE MRN0123456-{number},{split},{files}")
+    table = hospital / "healthy.csv"
+    table.write_text("\n".join(rows) + "\n", encoding="utf-8")
+    (hospital / "unusual.yaml").write_text(UNUSUAL, encoding="utf-8")
+
+    def verb(*arguments: object) -> int:
+        return main([*map(str, arguments), "--log", log])
+
+    train = ["train", hospital / "unusual.yaml", "--data", table, "--cache", out / "cache"]
+    assert verb(*train, "--run", out / "run", "--device", "cpu") == Exit.OK
+    convert = ["convert", out / "run", "--data", table, "--output", out / "maps"]
+    assert verb(*convert, "--device", "cpu") == Exit.OK
+    assert (out / "maps" / "c3_mask.nii.gz").is_file()
+    evaluate = ["evaluate", "--prediction", out / "maps", "--data", table, "--column", "lesion"]
+    evaluate += ["--profile", "anomaly", "--group-column", "split"]
+    assert verb(*evaluate, "--output", out / "report") == Exit.OK
+    draw = ["generate", out / "run", "--count", "2", "--walk", "2", "--device", "cpu"]
+    assert verb(*draw, "--output", out / "drawn") == Exit.OK
+    assert verb(*draw, "--output", out / "drawn") == Exit.USAGE
+    assert verb("generate", hospital, "--output", out / "none") != Exit.OK
+    assert len(list((out / "drawn").iterdir())) >= 10
+    assert told(out) == []
+    shown = capfd.readouterr()
+    assert not [line for line in shown.err.splitlines() if "DOE^JANE" in line]

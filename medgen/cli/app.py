@@ -23,6 +23,7 @@ import medgen
 from medgen.cli.compare import compare
 from medgen.cli.convert import convert
 from medgen.cli.evaluate import evaluate
+from medgen.cli.generate import generate
 from medgen.cli.info import info
 from medgen.cli.init import init
 from medgen.cli.inspect import inspect
@@ -36,7 +37,7 @@ from medgen.cli.thin import thin
 from medgen.cli.train import train
 from medgen.problems import ConfigurationError, Exit, MedgenError, Problem
 
-VERBS_WITH_ANSWERS = frozenset({"train", "convert", "evaluate"})
+VERBS_WITH_ANSWERS = frozenset({"train", "convert", "evaluate", "generate"})
 """Verbs whose answers somebody could mistake for a finding; they say that they are not."""
 
 app = typer.Typer(
@@ -90,6 +91,7 @@ for _verb, _summary in (
     (plan, "Propose patch, depth and spacing from cases and memory."),
     (train, "Train a method on a table's cases."),
     (convert, "Convert volumes with a trained run."),
+    (generate, "Draw synthetic volumes from a generative run."),
     (evaluate, "Score predictions against references."),
     (compare, "Compare two evaluations case by case."),
     (send, "Send DICOM files to a receiver by C-STORE."),

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
+from medgen.cli.anomalies import OF_MAPS, evaluate_anomalies, say_anomalies, usage_of_anomalies
 from medgen.cli.evaluate_usage import region_names_of, usage_of_evaluate
 from medgen.cli.features import (
     WITHOUT_PAIRS,
@@ -64,6 +65,12 @@ def evaluate(
     region_names: Annotated[
         str, typer.Option("--region-names", help="What label values mean, e.g. spot=4,grey=2.")
     ] = "",
+    group_column: Annotated[
+        str | None,
+        typer.Option(
+            "--group-column", help="Profile anomaly: the table's column of kinds to report by."
+        ),
+    ] = None,
     split: Annotated[
         str | None,
         typer.Option(
@@ -76,8 +83,8 @@ def evaluate(
         str,
         typer.Option(
             "--profile",
-            help="hu, synthrad2023, synthrad2025, mr, pet or segmentation; or distribution, of "
-            "two sets without pairs.",
+            help="hu, synthrad2023, synthrad2025, mr, pet or segmentation; anomaly, of anomaly "
+            "maps against lesions; or distribution, of two sets without pairs.",
         ),
     ] = "hu",
     features: Annotated[
@@ -121,6 +128,8 @@ def evaluate(
     }
     of_pairs["match-grid"] = match_grid
     faults += usage_of_features(profile, features, device, of_pairs)
+    of_images = {"region-names": region_names, "regions": regions, "region-column": region_column}
+    faults += usage_of_anomalies(profile, group_column, data, {**of_images, "features": features})
     if problems + faults:
         raise ConfigurationError(problems + faults)
     choice = choice_of(series, echo, phase, straighten)
@@ -134,10 +143,10 @@ def evaluate(
         )
         _end(terminal, found, as_json=as_json)
 
-    from medgen.evaluation import evaluate, match_paths, match_table
+    from medgen.evaluation import ANOMALY, evaluate, match_paths, match_table
     from medgen.metrics import profile_named
 
-    chosen = profile_named(profile)
+    chosen = ANOMALY if profile == OF_MAPS else profile_named(profile)
     if data is not None:
         assert column is not None
         matched = match_table(
@@ -146,16 +155,20 @@ def evaluate(
             column=column,
             mask_column=mask_column,
             region_column=region_column,
+            group_column=group_column,
             split=split,
             choice=choice,
         )
     else:
         assert reference is not None
         matched = match_paths(prediction, reference, mask, regions=regions, choice=choice)
+    _say_matching(terminal, matched, chosen)
+    if chosen is ANOMALY:
+        found = evaluate_anomalies(terminal, matched, output, match_grid=match_grid, **gate)
+        _end(terminal, found, as_json=as_json)
     source = None
     if features is not None:
         source = lend(features, device, column=column, unit=chosen.unit)
-    _say_matching(terminal, matched, chosen)
     volumes = 2 * len(matched.cases) if source else 0
     with terminal.progress("evaluate", total=len(matched.cases) + volumes) as bar:
 
@@ -220,7 +233,9 @@ def _say(terminal: Terminal, found: Evaluation) -> None:
     """Print the headline, and where the report is."""
     if "distribution" in found.summary:
         say_distances(terminal, found.summary["distribution"])
-    if found.profile.name == WITHOUT_PAIRS:
+    if "anomaly" in found.summary:
+        say_anomalies(terminal, found.summary["anomaly"])
+    if found.profile.name in (WITHOUT_PAIRS, OF_MAPS):
         terminal.say(f"\nreport: {found.report}")
         return
     blocks = {"": found.summary["headline"], "seen in training": found.summary["seen_in_training"]}

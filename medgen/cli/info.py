@@ -52,23 +52,30 @@ def _run(run: Path) -> dict[str, Any]:
 
 def target_unit(config: Config) -> str:
     """Return the unit that the target's scale promises, else that of the column it shares with."""
+    return column_unit(config, config.roles.target.columns[0]) if config.roles.target else ""
+
+
+def column_unit(config: Config, column: str) -> str:
+    """Return the unit that a column's scale promises, else that of the column it shares with."""
     from medgen.data.intensity import unit_of
 
-    if config.roles.target is None:
-        return ""
-    scale = config.intensity[config.roles.target.columns[0]]
+    scale = config.intensity[column]
     return unit_of(config.intensity[scale.column] if scale.scale == "shared" else scale)
 
 
 def score_units(config: Config) -> dict[str, str]:
     """Return the unit of each validation score of a run; "" where it has none.
 
-    PET is in the unit that the configuration gives the target, or the column whose scale it shares.
+    PET is in the unit that the configuration gives the target, or the column whose scale it shares;
+    a reconstruction in that of the column whose residuals are the map.
     """
     from medgen.data import Classes
     from medgen.metrics import PROFILES, SUV_OR_BECQUEREL, UNIT_UNKNOWN
 
     profile = PROFILES[config.train.validate_.profile]
+    if profile.kind == "anomaly":
+        mapped = config.convert.anomaly.column or config.roles.source.columns[0]
+        profile = profile.in_unit(column_unit(config, mapped))
     profile = profile.for_labels(Classes.of(config.labels).written)
     if profile.unit == SUV_OR_BECQUEREL and config.roles.target:
         known = {"suv": "SUV", "bq/ml": "Bq/ml"}

@@ -146,6 +146,8 @@ def tell(terminal: Terminal, session: Session) -> None:
         f"{counts['train_cases']} training, {counts['validation_cases']} validation, "
         f"{counts['test_cases']} test cases; {session.device}, {session.precision}"
     )
+    if session.calibrated:
+        terminal.note(f"healthy cases to calibrate on, once trained: {len(session.calibrated)}")
     domains = [f"{counts[f'train_{role}_cases']} {role}" for role in session.statistics.domains]
     if domains:
         terminal.note(f"without pairs: {' and '.join(domains)} training cases")

@@ -229,6 +229,8 @@ def _fitting(held: _Rows) -> list[tuple[str, tuple[str, ...], Mapping[str, str]]
         roles = load_plain(text)["roles"]
         if {"target", "label"} <= roles.keys():  # which row is of which domain, no column says
             continue
+        if not {"target", "label"} & roles.keys():  # and none says which cases are healthy
+            continue
         wanted = _wanted(roles)
         replaced: dict[str, str] = {}
         for column in wanted:

@@ -29,6 +29,7 @@ from medgen.config import Config
 from medgen.conversion import WINDOWS_AT_ONCE
 from medgen.method import Clock, Method
 from medgen.methods.image_pool import ImagePool
+from medgen.methods.placed import PLACES
 from medgen.planning.lent import StandIn
 from medgen.problems import ConfigurationError, Problem
 from medgen.runs import Precision, assemble, build, setting_of
@@ -43,6 +44,10 @@ Measured on a CPU as the peak memory of real steps, 1.4 to 1.9 over patches of 6
 widths 16 and 32 and both precisions: benchmarks/plan.md. On CUDA it was not measured; its kernels
 reorder and its allocator fragments as well, and the factor is the same.
 """
+
+SEARCH_STEPS = 3
+"""Steps of a latent search that are tried: the second has the optimizer's moments, the last what
+is left of the one before; all further ones are the same."""
 
 _NEEDS_VALUES = (
     DataDependentOutputException,
@@ -173,16 +178,18 @@ def _step(method: Method, config: Config, precision: Precision) -> None:
             torch.autograd.backward(loss, inputs=players[player])
 
     with _autocast(precision):
-        clock = Clock(step=0, stage="", progress=0.0, run_progress=0.0)
+        first = method.stages[0].name if method.stages else ""
+        clock = Clock(step=0, stage=first, progress=0.0, run_progress=0.0)
         method.train_step(_batch(method, config), minimize, clock)
 
 
 def _convert(method: Method, config: Config, device_type: str, precision: Precision) -> None:
     """Answer the windows that a validation takes at once."""
     method.eval()
-    count = WINDOWS_AT_ONCE.get(device_type, 1)
+    method.search_steps = min(method.search_steps, SEARCH_STEPS)
+    count = max(WINDOWS_AT_ONCE.get(device_type, 1), method.windows_at_once)
     size = [length + 2 * method.margin for length in config.train.patch]
-    channels = _channels(config)
+    channels = _channels(config, method)
     with torch.no_grad(), _autocast(precision):
         for name, answer in method.answers.items():
             method.infer(torch.empty(count, channels[answer.source], *size), name)
@@ -190,7 +197,7 @@ def _convert(method: Method, config: Config, device_type: str, precision: Precis
 
 def _batch(method: Method, config: Config) -> dict[str, Tensor]:
     """Return a batch of the method's keys, of the right shapes and types."""
-    channels = _channels(config)
+    channels = _channels(config, method)
     size = [length + 2 * method.margin for length in config.train.patch]
     count = config.train.batch_size
     return {
@@ -204,10 +211,11 @@ def _batch(method: Method, config: Config) -> dict[str, Tensor]:
     }
 
 
-def _channels(config: Config) -> dict[str, int]:
+def _channels(config: Config, method: Method) -> dict[str, int]:
     """Return the channels of the keys that are images; masks and bodies have one."""
     setting = setting_of(config)
-    source, target = setting.source_channels, setting.target_channels
+    places = PLACES if method.located else 0
+    source, target = setting.source_channels + places, setting.target_channels
     return {"source": source, "source_at_large": source, "target": target}
 
 

@@ -6,7 +6,7 @@ from medgen.cli.app import main
 from medgen.config import read_config, shipped_configs
 from medgen.problems import Exit
 
-SUBJECTS = ("Synthetic CT", "Labels of", "One MR contrast", "Full-dose PET")
+SUBJECTS = ("Synthetic CT", "Labels of", "One MR contrast", "Full-dose PET", "What is unusual")
 
 
 def test_without_a_name_the_configurations_are_listed(

@@ -1,5 +1,6 @@
 """The estimate is of the right kind here; against real processes it is held by the slow test."""
 
+import importlib
 import subprocess
 import sys
 from collections.abc import Callable
@@ -12,14 +13,16 @@ from medgen.config import Chain, Config
 from medgen.methods import METHODS, Regression
 from medgen.planning import Footprint, footprint
 from medgen.planning.budget import GB, OVERHEAD
-from medgen.planning.footprint import sizes_of
+from medgen.planning.footprint import SEARCH_STEPS, sizes_of
 from medgen.problems import ConfigurationError
 
 UNET = {"name": "unet", "channels": [4, 8, 16], "features": 4}
 JUDGE = {"name": "patch_discriminator", "channels": 4, "layers": 1}
 NARROW = {"channels": [2, 3, 3, 3], "hidden": [5]}
+DENSE = {"channels": [4, 4], "kernel": 3, "bottleneck": 2, "latent": 4}
 SMALL: dict[str, dict[str, Any]] = {
     "adapted_segmenter": {"network": NARROW, "discriminator": {"channels": 4}},
+    "ano_gan": {"network": {"channels": 4, "levels": 2, "latent": 8}, "located": True},
     "context_aware_gan": {"generator": {"name": "context_fcn", "channels": 2}},
     "ea_gan": {
         "generator": {"name": "pix2pix_unet", "channels": 4, "levels": 3},
@@ -33,21 +36,26 @@ SMALL: dict[str, dict[str, Any]] = {
         "generator": {"name": "resnet_generator", "channels": 4, "blocks": 1},
         "discriminator": JUDGE,
     },
+    "denoising_autoencoder": {"network": UNET},
+    "f_ano_gan": {"network": {"channels": 2, "levels": 2, "latent": 8}},
     "regression": {"generator": UNET},
     "segmenter": {"network": UNET},
+    "vae": {"network": DENSE},
+    "vae_gan": {"network": DENSE},
 }
 
 
-def small(config: Callable[..., Config], method: str, **train: Any) -> Config:
+def small(
+    config: Callable[..., Config], method: str, *, options: Any = None, **train: Any
+) -> Config:
     roles: dict[str, Any] = {"source": ["mr"], "target": ["ct"]}
     more: dict[str, Any] = {}
     if "segmenter" in method:
         roles["label"] = ["label"]
         more["labels"] = {"middle": 1}
     train = {"patch": [24, 24, 24], "batch_size": 1, **train}
-    return config(
-        roles=roles, method=method, methods={method: SMALL.get(method, {})}, train=train, **more
-    )
+    methods = {method: {**SMALL.get(method, {}), **(options or {})}}
+    return config(roles=roles, method=method, methods=methods, train=train, **more)
 
 
 def found(config: Config, **changes: Any) -> Footprint:
@@ -156,6 +164,26 @@ def test_conversion_is_foreseen_too(config: Callable[..., Config]) -> None:
     """On a GPU a validation takes four windows at once, a batch of one takes less."""
     settings = small(config, "regression")
     assert found(settings, device_type="cuda").live_bytes > found(settings).live_bytes
+
+
+@pytest.mark.parametrize(
+    ("method", "option"), [("ano_gan", "search_steps"), ("vae", "restoration_steps")]
+)
+def test_a_search_of_any_length_takes_what_a_short_one_does(
+    method: str,
+    option: str,
+    config: Callable[..., Config],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """It is not tried whole, which would take minutes for each of the plan's configurations."""
+
+    def taken(steps: int) -> Footprint:
+        return found(small(config, method, options={option: steps}))
+
+    few = taken(10**7)
+    assert few == taken(SEARCH_STEPS)
+    monkeypatch.setattr(importlib.import_module("medgen.planning.footprint"), "SEARCH_STEPS", 9)
+    assert taken(9).live_bytes == few.live_bytes
 
 
 class Peeking(Regression):

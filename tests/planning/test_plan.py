@@ -34,18 +34,28 @@ train:
 
 KEYS = {
     "adapted_segmenter": (),
+    "ano_gan": (),
     "context_aware_gan": (),
     "cycle_gan": ("channels",),
+    "denoising_autoencoder": ("channels", "features"),
     "ea_gan": ("channels", "levels"),
+    "f_ano_gan": (),
     "conditional_gan": ("channels", "features"),
     "regression": ("channels", "features"),
     "segmenter": ("channels", "features"),
+    "vae": (),
+    "vae_gan": (),
 }
 """What a plan decides of each method's own network."""
 
 
+DENSE = "{channels: [2, 2], kernel: 3, bottleneck: 2, latent: 4}"
 MORE = {
-    "adapted_segmenter": "methods: {adapted_segmenter: {network: {channels: [4, 4], hidden: [4]}}}"
+    "adapted_segmenter": "methods: {adapted_segmenter: {network: {channels: [4, 4], hidden: [4]}}}",
+    "ano_gan": "methods: {ano_gan: {network: {channels: 2, levels: 2, latent: 4}}}",
+    "f_ano_gan": "methods: {f_ano_gan: {network: {channels: 2, levels: 2, latent: 4}}}",
+    "vae": f"methods: {{vae: {{network: {DENSE}}}}}",
+    "vae_gan": f"methods: {{vae_gan: {{network: {DENSE}}}}}",
 }
 """What is added to the file, so that less has to be measured."""
 
