@@ -26,7 +26,10 @@ def measuring_digest(config: Config) -> str:
     """Return the SHA-256 of the settings that decide what residuals and scores a case has."""
     convert = config.convert.model_dump(mode="json")
     anomaly = {name: value for name, value in convert["anomaly"].items() if name not in _APPLIED}
-    return sha256_of_json({"anomaly": anomaly, **{name: convert[name] for name in _TILING}})
+    whole = config.as_json()
+    prepared = {name: whole[name] for name in ("roles", "preprocessing", "intensity")}
+    tiling = {name: convert[name] for name in _TILING}
+    return sha256_of_json({"anomaly": anomaly, **prepared, **tiling})
 
 
 def write_calibration(folder: RunFolder, calibration: Calibration) -> None:
@@ -58,7 +61,7 @@ def calibration_of(folder: RunFolder, config: Config, weights: str) -> Calibrati
         )
         raise ConfigurationError(Problem("E_CALIBRATION_STALE", message, _RESUME))
     if calibration.settings_digest != measuring_digest(config):
-        message = "the run was calibrated with other settings of `convert` than it holds now"
+        message = "the run was calibrated with other settings than its configuration holds now"
         raise ConfigurationError(Problem("E_CALIBRATION_STALE", message, _RESUME))
     return calibration
 

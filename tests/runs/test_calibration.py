@@ -66,6 +66,19 @@ def test_what_measures_decides_the_digest_and_what_is_applied_does_not() -> None
     assert measuring_digest(config(interpolation="spline")) == plain
 
 
+def test_what_prepares_a_volume_decides_the_digest() -> None:
+    plain = config()
+    coarser = plain.preprocessing.model_copy(update={"spacing_mm": (3.0, 3.0, 3.0)})
+    scaled = parse_config({**plain.as_json(), "intensity": {"t1": {"scale": "z_score"}}})
+    masked = plain.roles.model_copy(update={"mask": "brain"})
+    others = (
+        plain.model_copy(update={"preprocessing": coarser}),
+        scaled,
+        plain.model_copy(update={"roles": masked}),
+    )
+    assert len({measuring_digest(one) for one in (plain, *others)}) == 4
+
+
 def test_a_calibration_is_refused_with_other_weights_or_settings(folder: RunFolder) -> None:
     settings = config()
     assert calibration_of(folder, settings, WEIGHTS) is None
