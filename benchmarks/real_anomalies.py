@@ -7,8 +7,8 @@
 Which heads are learned from, calibrated on and tested is in `real_anomaly_cases.py`, how lesions
 were painted into ten of them in `painted_lesions.py`, which also says what is not realistic about
 them. Each painted head is compared with itself unpainted, so nothing but lesions tells them apart.
-The two patients with MS are apart in every table: their scanner, their skull-stripping and their
-age differ from the healthy heads' too, so that their case scores say little about lesions. Lesions
+The two patients with MS are apart in every table: their scanner and their skull-stripping differ
+from the healthy heads' too, so that their case scores say little about lesions. Lesions
 are dark in T1, so only residuals below what is expected count, unless told otherwise by
 `--set convert.anomaly.direction=both`. Called again, it goes on.
 """
