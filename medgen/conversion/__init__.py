@@ -3,7 +3,7 @@
 from medgen.conversion.assembly import converter_of
 from medgen.conversion.beside import Outputs, is_as, noted_digests, own_beside, sidecar_of
 from medgen.conversion.blending import blend
-from medgen.conversion.converter import WINDOWS_AT_ONCE, Converted, Converter
+from medgen.conversion.converter import Converter
 from medgen.conversion.derived import derived_problems, template_doubts, template_problems
 from medgen.conversion.file import (
     Record,
@@ -15,17 +15,24 @@ from medgen.conversion.file import (
 )
 from medgen.conversion.lesion_file import LESIONS
 from medgen.conversion.provenance import Provenance
+from medgen.conversion.stages import Answered, Converted, Ready, Waiting
 from medgen.conversion.tiling import Tiling, plan_tiling
+from medgen.conversion.windows import WINDOWS_AT_ONCE, Windowed, Windows
 
 __all__ = [
     "LESIONS",
     "WINDOWS_AT_ONCE",
+    "Answered",
     "Converted",
     "Converter",
     "Outputs",
     "Provenance",
+    "Ready",
     "Record",
     "Tiling",
+    "Waiting",
+    "Windowed",
+    "Windows",
     "blend",
     "convert_files",
     "converter_of",

@@ -3,47 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any, Literal
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from medgen.calibration import Calibration
 from medgen.config import ConvertConfig
 from medgen.conversion.anomaly import Anomaly
 from medgen.conversion.anomaly_decoder import BESIDE, AnomalyDecoder
-from medgen.conversion.blending import blend
 from medgen.conversion.decoding import Decoder, ImageDecoder, Keep, LabelsDecoder
 from medgen.conversion.doubts import doubts_of
-from medgen.conversion.lesion_table import Lesion
 from medgen.conversion.monitor import Monitor, Verdict
 from medgen.conversion.progress import Progress, share_of, timed
-from medgen.conversion.tiling import Tiling, plan_tiling
+from medgen.conversion.stages import Answered, Converted, Ready, Waiting
+from medgen.conversion.windows import Windowed, Windows
 from medgen.data import PreparedSource, Preprocessing, with_rim
 from medgen.data.position import body_box
 from medgen.method import Answer, Method
 from medgen.problems import ConfigurationError, Problem
 from medgen.volumes import Volume
-
-WINDOWS_AT_ONCE = {"cuda": 4}
-"""Windows in one batch by device type; elsewhere one, since batching gains nothing on a CPU."""
-
-
-@dataclass(frozen=True, eq=False)
-class Converted:
-    """An answer, and what is worth knowing about how it came to be."""
-
-    volume: Volume
-    """The answer on the first source column's native grid: float32 in its unit, or uint8 labels."""
-    facts: Mapping[str, Any]
-    """Plain JSON values: windows, seconds, spacing, clipped voxels, warnings, ..."""
-    lesions: tuple[Lesion, ...] | None = None
-    """The connected parts of the classes that are listed; None where none are."""
-    beside: Mapping[str, Volume] = field(default_factory=dict)
-    """Other volumes on the same grid, by what follows the case's name in theirs."""
 
 
 class Converter:
@@ -69,6 +50,7 @@ class Converter:
         upstream: Converter | None = None,
         lists_lesions: bool = False,
         calibration: Calibration | None = None,
+        limit_bytes: int | None = None,
     ) -> None:
         self.method = method
         self.answer = next(iter(method.answers)) if answer is None else answer
@@ -77,7 +59,7 @@ class Converter:
         self.settings = settings
         self.device = device
         self.precision = precision
-        self.patch = patch
+        self.windows = Windows(method, self.answer, settings, device, precision, patch, limit_bytes)
         self.upstream = upstream
         """In a chain, what answers the stage before, where its answer is not given."""
         self._lists_lesions = lists_lesions
@@ -162,11 +144,10 @@ class Converter:
         Raises:
             Refusal: the volumes cannot be prepared, or the method's answer is not finite.
         """
-        prepared = self.preprocessing.prepare_source(volumes)
-        decoder, keep = self._anomaly_decoder(prepared), self._keep(prepared)
-        tiling = self._tiling(prepared)
-        encoded, _ = self._infer(prepared, tiling, decoder.background, keep, progress)
-        return decoder.measure(encoded.numpy(), prepared)
+        ready = self._readied(volumes)
+        assert isinstance(ready.decoder, AnomalyDecoder)
+        windowed = self._windowed(ready, progress)
+        return ready.decoder.measure(windowed.encoded.numpy(), ready.prepared)
 
     def __call__(
         self,
@@ -174,7 +155,7 @@ class Converter:
         *,
         progress: Progress | None = None,
     ) -> Converted:
-        """Convert one case.
+        """Convert one case: make it ready, answer it, restore it.
 
         Args:
             volumes: the source columns' volumes; others are ignored, but for the answer that a
@@ -185,38 +166,77 @@ class Converter:
             ConfigurationError: the answer or the window cannot be had from this method.
             Refusal: the volumes cannot be prepared, or the method's answer is not finite.
         """
-        wanted = self.wanted()
+        return self.restore(self.infer(self.ready(volumes), progress=progress))
+
+    def ready(self, volumes: Mapping[str, Volume]) -> Ready | Waiting:
+        """Prepare a case on the processor; safe beside the other stages of other cases.
+
+        Raises:
+            ConfigurationError: the answer or the window cannot be had from this method.
+            Refusal: the volumes cannot be prepared.
+        """
+        self.wanted()
+        if self.upstream is not None and not volumes.keys() >= set(self.preprocessing.inputs):
+            return Waiting(self.upstream.ready(volumes), volumes)
+        return self._readied(volumes)
+
+    def _readied(
+        self, volumes: Mapping[str, Volume], before: Mapping[str, Any] = MappingProxyType({})
+    ) -> Ready:
+        seconds: dict[str, float] = {}
+        with timed(seconds, "prepare"):
+            prepared = self.preprocessing.prepare_source(volumes)
+            decoder = self._decoder(self.wanted(), prepared)
+            keep = self._keep(prepared)
+            source = prepared.source
+            if self.method.located:
+                body = with_rim(prepared.body, spacing_mm=prepared.grid.spacing_mm)
+                source = np.concatenate([source, body_box(body).maps(source.shape[1:])])
+            self.windows.tiling(source.shape[1:])  # refuses a window before the device is asked
+        return Ready(prepared, decoder, source, keep, volumes, seconds, before)
+
+    def infer(self, ready: Ready | Waiting, *, progress: Progress | None = None) -> Answered:
+        """Answer a case on the device; one at a time.
+
+        Raises:
+            Refusal: of a chain, the volumes cannot be prepared for a later stage.
+        """
         if self.method.training:
             raise ValueError("the method to convert with is in training mode")
         seconds: dict[str, float] = {}
-        before: Mapping[str, Any] = {"warnings": ()}
-        if self.upstream is not None and not volumes.keys() >= set(self.preprocessing.inputs):
+        if isinstance(ready, Waiting):
+            assert self.upstream is not None
             with timed(seconds, "stages_before"):
-                fed = self.upstream(volumes, progress=share_of(progress, 0, self.upstream.stages))
+                share = share_of(progress, 0, self.upstream.stages)
+                fed = self.upstream.restore(self.upstream.infer(ready.before, progress=share))
             (column,) = set(self.preprocessing.inputs) - set(self.preprocessing.source_columns)
-            volumes, before = {**volumes, column: fed.volume}, fed.facts
             progress = share_of(progress, self.upstream.stages, 1)
-        with timed(seconds, "prepare"):
-            prepared = self.preprocessing.prepare_source(volumes)
-            decoder = self._decoder(wanted, prepared)
-            keep = self._keep(prepared)
-            tiling = self._tiling(prepared)
+            ready = self._readied({**ready.volumes, column: fed.volume}, fed.facts)
         with timed(seconds, "infer"):
-            background = decoder.background
-            encoded, skipped = self._infer(prepared, tiling, background, keep, progress)
+            windowed = self._windowed(ready, progress)
+        return Answered(ready, windowed, {**seconds, **ready.seconds})
+
+    def restore(self, answered: Answered) -> Converted:
+        """Bring an answer back to the source's grid, on the processor; safe beside other stages.
+
+        Raises:
+            Refusal: the method's answer is not finite.
+        """
+        ready, windowed, seconds = answered.ready, answered.windowed, dict(answered.seconds)
+        prepared, decoder, encoded = ready.prepared, ready.decoder, windowed.encoded
         judged = self._judged(encoded, prepared)  # before decoding, which fills what is outside
         odd = self._odd_source(prepared)
         with timed(seconds, "restore"):
-            decoded = decoder.decode(encoded.numpy(), keep, prepared)
+            decoded = decoder.decode(encoded.numpy(), ready.keep, prepared)
         body_fraction = float(prepared.body_native.mean())
         facts = {
             "answer": self.answer,
-            "kind": wanted.kind,
+            "kind": self.wanted().kind,
             "unit": decoder.unit,
             **decoded.facts,
-            "window": list(tiling.window),
-            "windows": len(tiling) - skipped,
-            "windows_skipped": skipped,
+            "window": list(windowed.tiling.window),
+            "windows": len(windowed.tiling) - windowed.skipped,
+            "windows_skipped": windowed.skipped,
             **({"stages": self.stages} if self.upstream is not None else {}),
             **({"monitor": judged.as_json()} if judged else {}),
             "spacing_mm": [round(float(mm), 6) for mm in prepared.native.spacing_mm],
@@ -228,8 +248,9 @@ class Converter:
             "warnings": list(
                 dict.fromkeys(
                     (
-                        *before["warnings"],
+                        *ready.before.get("warnings", ()),
                         *prepared.warnings,
+                        *windowed.spared,
                         *doubts_of(prepared, body_fraction),
                         *odd,
                         *(judged.warnings if judged else ()),
@@ -263,55 +284,10 @@ class Converter:
             return None
         return with_rim(prepared.body, spacing_mm=prepared.grid.spacing_mm)
 
-    def _tiling(self, prepared: PreparedSource) -> Tiling:
-        return plan_tiling(
-            prepared.source.shape[1:],
-            patch=self.patch,
-            window=self.settings.window,
-            overlap=self.settings.overlap_voxels,
-            margin=self.method.margin,
-            divisor=self.method.divisor,
-            phase=self.method.phase,
-            fixed=self.method.window,
+    def _windowed(self, ready: Ready, progress: Progress | None) -> Windowed:
+        return self.windows(
+            ready.source,
+            background=ready.decoder.background,
+            keep=ready.keep,
+            progress=progress,
         )
-
-    def _infer(
-        self,
-        prepared: PreparedSource,
-        tiling: Tiling,
-        background: NDArray[np.float32],
-        keep: Keep,
-        progress: Progress | None,
-    ) -> tuple[Tensor, int]:
-        """Return the encoded answer (K, X, Y, Z) in fp32 on the CPU, and the windows skipped."""
-
-        def predict(windows: Tensor) -> Tensor:
-            if windows.device.type == "cuda":
-                windows = windows.contiguous(memory_format=torch.channels_last_3d)
-            return self.method.infer(windows, self.answer)
-
-        source = prepared.source
-        if self.method.located:
-            body = with_rim(prepared.body, spacing_mm=prepared.grid.spacing_mm)
-            places = body_box(body).maps(source.shape[1:])
-            source = np.concatenate([source, places])
-        at_once = WINDOWS_AT_ONCE.get(self.device.type, 1)
-        # no_grad, not inference_mode: a latent search needs gradients and switches them on itself.
-        with (
-            torch.no_grad(),
-            torch.autocast(
-                self.device.type, dtype=torch.bfloat16, enabled=self.precision == "bf16"
-            ),
-        ):
-            encoded, skipped = blend(
-                torch.from_numpy(np.ascontiguousarray(source)),
-                tiling,
-                predict,
-                background=torch.as_tensor(background),
-                keep=None if keep is None else torch.from_numpy(keep),
-                padding=self.settings.padding,
-                batch=max(at_once, self.method.windows_at_once),
-                device=self.device,
-                progress=progress,
-            )
-        return encoded.cpu(), skipped

@@ -12,9 +12,9 @@ import numpy as np
 import medgen
 from medgen.config import BACKGROUND
 from medgen.conversion.anomaly_decoder import MASKED, Z_MAP
-from medgen.conversion.converter import Converted
 from medgen.conversion.decoding import UNIT_OF_LABELS
 from medgen.conversion.provenance import Provenance
+from medgen.conversion.stages import Converted
 from medgen.dicom import SeriesFacts
 from medgen.method import Answer
 from medgen.problems import Problem, Refusal

@@ -10,13 +10,14 @@ from pathlib import Path
 from typing import Any, Literal
 
 from medgen.conversion.beside import BESIDE, Outputs, own_beside
-from medgen.conversion.converter import Converted, Converter
+from medgen.conversion.converter import Converter
 from medgen.conversion.decoding import UNIT_OF_LABELS
 from medgen.conversion.derived import write_dicom
 from medgen.conversion.lesion_file import DIGEST, LESIONS, lesion_table_beside
 from medgen.conversion.lesion_table import table_of
 from medgen.conversion.progress import Progress
 from medgen.conversion.provenance import NOTICE, Provenance, versions
+from medgen.conversion.stages import Converted
 from medgen.dicom import SeriesFacts
 from medgen.files import remove_whole, sha256_of_json, write_json, write_text
 from medgen.problems import MedgenError
