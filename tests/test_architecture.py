@@ -165,6 +165,7 @@ def test_every_requirement_is_used_and_explained() -> None:
         "scikit-image": "skimage",
         "PyYAML": "yaml",
         "Jinja2": "jinja2",
+        "pillow": "PIL",
         "tensorboard": "torch.utils.tensorboard",
     }
     used = {

@@ -119,7 +119,7 @@ def encode_columns(
             inside = where_measured(volume, frame.grid)
             values = frame.values
             if column != frame.column:
-                values = resample(volume.data, volume.grid, frame.grid)
+                values = resample(volume.data, volume.grid, frame.grid, device=frame.device)
                 unit = unit_of(scales.intensity[column])
                 overlap = check_pair(frame, values, inside, unit=unit, min_overlap=min_overlap)
                 overlaps.update({} if overlap is None else {column: overlap})

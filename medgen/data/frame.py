@@ -29,6 +29,8 @@ class Frame:
     """The reference column on the working grid, in physical units."""
     body: Mask
     """The reference column's body on the working grid."""
+    device: str = "cpu"
+    """Where volumes are interpolated."""
 
 
 def frame_of(
@@ -38,27 +40,28 @@ def frame_of(
     unit: str,
     settings: PreprocessingConfig,
     mask: Callable[[Grid], Mask] | None = None,
+    device: str = "cpu",
 ) -> Frame:
     """Lay the working frame by the reference column, and nothing else.
 
     `unit` is the one that the column's scale promises: it decides how the body is found, unless a
-    `mask` says on any grid what the body is.
+    `mask` says on any grid what the body is. Volumes are interpolated on `device`.
 
     Raises:
         Refusal: E_EMPTY_BODY where no body stands out; E_EMPTY_MASK where the mask has no voxel.
     """
     whole = working_grid(reference.grid, settings.spacing_mm)
-    values = resample(reference.data, reference.grid, whole)
+    values = resample(reference.data, reference.grid, whole, device=device)
     if mask is None:
         body = outline(values, unit=unit, spacing_mm=whole.spacing_mm)
     elif not (body := mask(whole)).any():
         message = "no voxel of the mask is inside the image"
         raise Refusal(Problem("E_EMPTY_MASK", message, "check that both are of one case"))
     if settings.crop == "none":
-        return Frame(column, reference.grid, whole, values, body)
+        return Frame(column, reference.grid, whole, values, body, device)
     box = crop_box(body, whole, settings)
     grid = crop_grid(whole, box)
-    return Frame(column, reference.grid, grid, values[box].copy(), body[box].copy())
+    return Frame(column, reference.grid, grid, values[box].copy(), body[box].copy(), device)
 
 
 def crop_box(mask: Mask, grid: Grid, settings: PreprocessingConfig) -> tuple[slice, ...]:

@@ -8,6 +8,7 @@ from medgen.volumes.listing import SUFFIXES, Found, list_volumes, volume_name
 from medgen.volumes.measured import where_measured
 from medgen.volumes.overlap import field_of_view, world_overlap
 from medgen.volumes.resampling import resample
+from medgen.volumes.separable import smoothed
 from medgen.volumes.series import believing, in_unit, is_dicom, with_choice
 from medgen.volumes.volume import ARBITRARY, Volume
 from medgen.volumes.warping import warp, warped_field_of_view
@@ -30,6 +31,7 @@ __all__ = [
     "open_volume",
     "ras_permutation",
     "resample",
+    "smoothed",
     "volume_name",
     "warp",
     "warped_field_of_view",

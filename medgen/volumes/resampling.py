@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,8 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from medgen.volumes import oblique, on_device, separable
 from medgen.volumes.grid import Grid, index_map
-from medgen.volumes.overlap import field_of_view
+from medgen.volumes.ordering import in_order
+from medgen.volumes.overlap import clear_unseen
 
 _EXACT = 1e-3  # voxels; a map this close to whole voxels copies instead of interpolating
 _FWHM_TO_SIGMA = 2.355
@@ -26,6 +29,7 @@ def resample(
     order: int = 1,
     outside: float | None = None,
     antialias: bool = True,
+    device: str = "cpu",
 ) -> NDArray[np.float32]:
     """Return the values of `data` (on `source`) at the voxel centres of `destination`.
 
@@ -33,8 +37,10 @@ def resample(
     on a source voxel the values are copied bit for bit. Elsewhere, with order 1 or 3 and
     `antialias`, an axis that gets coarser by the ratio r is first blurred by a Gaussian of
     sqrt(r^2 - 1) / 2.355 source voxels (Cardoso et al., MICCAI 2015). Outside the source's field
-    of view the nearest edge value holds, or `outside`. Raises ValueError on a wrong order or on
-    data of another shape than `source`.
+    of view the nearest edge value holds, or `outside`. What is interpolated linearly must be
+    finite, and is so on `device`, "cpu" or a CUDA device, to the rounding of single precision the
+    same. The answer is in C order. Raises ValueError on a wrong order or on data of another shape
+    than `source`.
     """
     if order not in (0, 1, 3):
         raise ValueError(f"the interpolation order must be 0, 1 or 3, not {order}")
@@ -42,13 +48,15 @@ def resample(
         raise ValueError(f"data of shape {data.shape} on a grid of shape {source.shape}")
     matrix = index_map(source, destination)
     aligned = _aligned(data, matrix, destination.shape)
+    smooth = antialias and order > 0
     if aligned is not None and aligned.whole(destination):
         values = aligned.copy(destination)
+    elif aligned is not None and order < 3:
+        values = aligned.interpolate(destination, order=order, smooth=smooth, device=device)
     else:
-        smooth = antialias and order > 0
-        values = _interpolate(data, matrix, aligned, destination, order=order, smooth=smooth)
+        values = _interpolate(data, matrix, destination, order=order, smooth=smooth, device=device)
     if outside is not None:
-        values[~field_of_view(source, destination)] = outside
+        clear_unseen(values, source, destination, outside)
     return values
 
 
@@ -72,9 +80,35 @@ class _Aligned:
         sizes = list(zip(starts, destination.shape, self.data.shape, strict=True))
         if all(start >= 0 and start + count <= size for start, count, size in sizes):
             box = tuple(slice(start, start + count) for start, count, _ in sizes)
-            return np.array(self.data[box], dtype=np.float32, order="C")
+            values = in_order(self.data[box], np.float32)
+            return values.copy() if np.shares_memory(values, self.data) else values
         index = [np.clip(np.arange(n) + start, 0, size - 1) for start, n, size in sizes]
         return np.array(self.data[np.ix_(*index)], dtype=np.float32, order="C")
+
+    def interpolate(
+        self, destination: Grid, *, order: int, smooth: bool, device: str
+    ) -> NDArray[np.float32]:
+        """Interpolate axis by axis, the nearest voxel (order 0) or linearly (order 1)."""
+        values = in_order(self.data, np.float32)
+        if order == 0:
+            for axis, count in enumerate(destination.shape):
+                place = self.scale[axis] * np.arange(count) + self.offset[axis]
+                nearest = np.floor(place + 0.5).astype(np.intp)
+                values = values.take(np.clip(nearest, 0, values.shape[axis] - 1), axis=axis)
+            return values
+        matrices = [self._matrix(axis, n, smooth) for axis, n in enumerate(destination.shape)]
+        if device != "cpu":
+            with suppress(RuntimeError):  # full: the network has it
+                return on_device.along(values, matrices, device=device)
+        return separable.along(values, matrices)
+
+    def _matrix(self, axis: int, count: int, smooth: bool) -> separable.Matrix:
+        """Return what interpolates one axis, and blurs it first where it gets coarser."""
+        scale, size = float(self.scale[axis]), self.data.shape[axis]
+        matrix = separable.linear(size, count, scale=scale, offset=float(self.offset[axis]))
+        if smooth and scale > _COARSER:
+            matrix = matrix @ separable.gaussian(size, _sigma(scale))
+        return matrix
 
 
 def _aligned(
@@ -103,25 +137,26 @@ def _aligned(
 def _interpolate(
     data: NDArray[Any],
     matrix: NDArray[np.float64],
-    aligned: _Aligned | None,
     destination: Grid,
     *,
     order: int,
     smooth: bool,
+    device: str,
 ) -> NDArray[np.float32]:
-    """Interpolate, separably where the axes are parallel."""
-    values, linear, offset = data, matrix[:3, :3], matrix[:3, 3]
-    # A row's norm is the destination voxel's width along that source axis, in source voxels.
-    ratios = np.linalg.norm(linear, axis=1)
-    if aligned is not None:
-        values, linear, offset, ratios = aligned.data, aligned.scale, aligned.offset, aligned.scale
-    floating = np.asarray(values, dtype=np.float32)
+    """Interpolate between grids whose axes may run anyhow."""
+    values = in_order(data, np.float32)
     if smooth:
-        floating = blur(floating, ratios)
+        # A row's norm is the destination voxel's width along that source axis, in source voxels.
+        values = blur(values, np.linalg.norm(matrix[:3, :3], axis=1))
+    if order == 1 and device != "cpu":
+        with suppress(RuntimeError):
+            return on_device.sample(values, matrix, destination.shape, device=device)
+    if order == 1:
+        return oblique.sample(values, matrix, destination.shape)
     answer: NDArray[np.float32] = ndimage.affine_transform(
-        floating,
-        linear,
-        offset=offset,
+        values,
+        matrix[:3, :3],
+        offset=matrix[:3, 3],
         output_shape=destination.shape,
         output=np.float32,
         order=order,
@@ -133,10 +168,15 @@ def _interpolate(
 def blur(values: NDArray[np.float32], ratios: NDArray[np.float64]) -> NDArray[np.float32]:
     """Blur each axis that gets coarser, so that fine detail does not alias.
 
-    Takes values (X, Y, Z) and by axis how many of their voxels a new one is wide.
+    Takes finite values (X, Y, Z) and by axis how many of their voxels a new one is wide.
     """
-    for axis, ratio in enumerate(ratios):
-        if ratio > _COARSER:
-            sigma = float(np.sqrt(ratio**2 - 1.0) / _FWHM_TO_SIGMA)
-            values = ndimage.gaussian_filter1d(values, sigma, axis=axis, mode="nearest")
-    return values
+    matrices = [
+        separable.gaussian(size, _sigma(ratio)) if ratio > _COARSER else None
+        for size, ratio in zip(values.shape, ratios.tolist(), strict=True)
+    ]
+    return separable.along(values, matrices)
+
+
+def _sigma(ratio: float) -> float:
+    """Return the width in voxels of the blur before an axis gets coarser by a ratio."""
+    return float(np.sqrt(ratio**2 - 1.0)) / _FWHM_TO_SIGMA

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-import zlib
 from pathlib import Path
 from types import TracebackType
 from typing import Literal
+
+from isal import isal_zlib
 
 from medgen.problems import Problem, Refusal
 
@@ -14,8 +15,11 @@ Compression = Literal["none", "gzip", "zlib"]
 
 _CHUNK = 1 << 20
 _GZIP_MAGIC = b"\x1f\x8b"
-# zlib's codes: 31 is a gzip member whose checksum and length are verified, 47 either that or zlib.
+_RESERVED_FLAGS = 0xE0  # of a gzip member's fourth byte; ISA-L does not look at them
+# The codes of zlib, which ISA-L shares: 31 is a gzip member whose checksum and length are verified,
+# 47 either that or zlib.
 _WINDOWS: dict[Compression, int] = {"gzip": 31, "zlib": 47}
+_ISAL_ERROR: type[Exception] = isal_zlib.error  # type: ignore[assignment]  # a class, if not there
 _GREATEST_RATIO = 1100  # deflate never shrinks more than 1032 times
 
 TRUNCATED = Problem(
@@ -54,8 +58,10 @@ class ByteStream:
         self._left = path.stat().st_size
         self._hash = hashlib.sha256(so_far)
         self._compression: Compression = "none"
-        self._inflate: zlib._Decompress | None = None
+        self._inflate: isal_zlib.Decompress | None = None
         self._pending = b""
+        self._stored = 0
+        """How many compressed bytes there are in all."""
         try:
             self.inflate(compression)
         except BaseException:
@@ -78,16 +84,17 @@ class ByteStream:
         self._compression = compression
         if compression == "none":
             return
-        start = self._raw(2)
-        if compression == "gzip" and not _GZIP_MAGIC.startswith(start):
+        self._stored = self._left
+        start = self._raw(4)
+        if compression == "gzip" and not _GZIP_MAGIC.startswith(start[:2]):
             raise Refusal(NOT_GZIP)
-        self._inflate = zlib.decompressobj(_WINDOWS[compression])
-        self._pending = start
+        self._begin(start)
 
     def require(self, expected: int) -> None:
         """Refuse a file that cannot hold exactly `expected` more bytes, before reading them."""
         if self._inflate is not None:
-            if (self._left + len(self._pending)) * _GREATEST_RATIO < expected:
+            # Not what is left of it: the inflater may hold back any of what it has read.
+            if self._stored * _GREATEST_RATIO < expected:
                 raise Refusal(TRUNCATED)
         elif self._left != expected:
             raise Refusal(TRUNCATED if self._left < expected else TRAILING)
@@ -142,29 +149,37 @@ class ByteStream:
         while not self._inflate.eof or self._next_member():
             if not self._pending:
                 self._pending = self._raw(_CHUNK)
-            if not self._pending:
-                raise Refusal(TRUNCATED)
+            spent = not self._pending  # even then the inflater may hold back what it has read
             try:
                 piece = self._inflate.decompress(self._pending, limit)
-            except zlib.error:
+            except _ISAL_ERROR:
                 raise Refusal(DAMAGED) from None
             ended = self._inflate.eof
             self._pending = self._inflate.unused_data if ended else self._inflate.unconsumed_tail
             if piece:
                 return piece
+            if spent and not ended:
+                raise Refusal(TRUNCATED)
         return b""
 
     def _next_member(self) -> bool:
         """Start the next gzip member, if any; zero padding after the last one is allowed."""
         rest = self._pending.lstrip(b"\0")
-        while not rest and self._left:
-            rest = self._raw(_CHUNK).lstrip(b"\0")
+        while len(rest) < 4 and self._left:
+            rest = (rest + self._raw(_CHUNK)).lstrip(b"\0")
         if not rest:
             return False
         if self._compression != "gzip" or not rest.startswith(_GZIP_MAGIC[: len(rest)]):
             raise Refusal(TRAILING)
-        self._pending, self._inflate = rest, zlib.decompressobj(_WINDOWS["gzip"])
+        self._begin(rest)
         return True
+
+    def _begin(self, start: bytes) -> None:
+        """Begin to inflate, with the first bytes of a gzip member or of zlib's."""
+        if start.startswith(_GZIP_MAGIC) and start[3:4] and start[3] & _RESERVED_FLAGS:
+            raise Refusal(DAMAGED)
+        self._pending = start
+        self._inflate = isal_zlib.decompressobj(_WINDOWS[self._compression])
 
     def _raw(self, limit: int) -> bytes:
         chunk = self._file.read(limit)

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from scipy import ndimage
 
 from medgen.data import body_mask, outline
-from medgen.data.masks import bounding_box, dice, within
+from medgen.data.masks import _filled, bounding_box, dice, within
 from medgen.problems import Refusal
 from medgen.volumes import open_volume
 
@@ -91,6 +91,22 @@ def test_within_is_the_distance_transform(spacing, radius, seed):
     found = within(mask, spacing_mm=spacing, radius_mm=radius)
     clear = np.abs(distance - radius) > 1e-4
     assert np.array_equal(found[clear], (distance <= radius)[clear])
+
+
+@given(shape=st.tuples(*[st.integers(1, 12)] * 3), seed=st.integers(0, 99))
+def test_holes_are_those_that_scipy_fills(shape, seed):
+    mask = np.random.default_rng(seed).random(shape) < 0.6
+    expected = ndimage.binary_fill_holes(mask)
+    for axis in range(3):
+        planes = np.moveaxis(expected, axis, 0)
+        filled = np.stack([ndimage.binary_fill_holes(plane) for plane in planes])
+        expected = np.moveaxis(filled, 0, axis)
+    assert np.array_equal(_filled(mask), expected)
+
+
+def test_nothing_is_near_an_empty_mask():
+    nothing = np.zeros((3, 4, 5), dtype=bool)
+    assert not within(nothing, spacing_mm=(1.0, 1.0, 1.0), radius_mm=2.0).any()
 
 
 def test_dice():

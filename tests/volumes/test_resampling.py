@@ -224,3 +224,20 @@ def test_wrong_orders_and_shapes_are_told() -> None:
         resample(np.zeros((3, 3, 3)), grid, grid, order=2)
     with pytest.raises(ValueError, match=r"\(3, 3, 2\)"):
         resample(np.zeros((3, 3, 2)), grid, grid)
+
+
+def test_a_device_that_is_full_leaves_the_work_to_the_processor(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def full(*arguments: Any, **options: Any) -> None:
+        raise RuntimeError("out of memory")
+
+    monkeypatch.setattr("medgen.volumes.on_device.along", full)
+    monkeypatch.setattr("medgen.volumes.on_device.sample", full)
+    data = np.random.default_rng(0).random((6, 7, 8)).astype(np.float32)
+    source = Grid((6, 7, 8), np.diag([2.0, 2.0, 2.0, 1.0]))
+    turned = np.array([[1.9, 0.1, 0, 0], [-0.1, 1.9, 0, 1], [0, 0, 1.5, 0], [0, 0, 0, 1.0]])
+    for destination in (Grid((9, 9, 9), np.diag([1.5, 1.5, 1.5, 1.0])), Grid((5, 5, 5), turned)):
+        expected = resample(data, source, destination)
+        found = resample(data, source, destination, device="cuda")
+        np.testing.assert_array_equal(found, expected)

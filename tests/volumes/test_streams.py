@@ -1,10 +1,13 @@
 import gzip
 import hashlib
+import random
 import zlib
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from medgen.problems import Refusal
 from medgen.volumes.streams import ByteStream, Compression
@@ -54,6 +57,12 @@ def test_reads_to_the_verified_end(tmp_path: Path, compression: Compression, pac
         ("gzip", gzip.compress(BODY)[:-4] + bytes(4), "E_CHECKSUM"),
         ("gzip", gzip.compress(BODY)[:10] + b"\xff" * 5000, "E_CHECKSUM"),
         ("gzip", BODY, "E_BAD_MAGIC"),
+        ("gzip", gzip.compress(BODY)[:3] + b"\x20" + gzip.compress(BODY)[4:], "E_CHECKSUM"),
+        (
+            "gzip",
+            gzip.compress(BODY[:9]) + gzip.compress(BODY)[:3] + b"\x80" + gzip.compress(BODY)[4:],
+            "E_CHECKSUM",
+        ),
         ("zlib", zlib.compress(BODY)[:-1], "E_TRUNCATED"),
         ("zlib", zlib.compress(BODY)[:-4] + bytes(4), "E_CHECKSUM"),
         ("zlib", zlib.compress(BODY) + b"x", "E_TRAILING_DATA"),
@@ -80,6 +89,45 @@ def test_a_bomb_is_not_inflated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
         with pytest.raises(Refusal, match="E_TRAILING_DATA"):
             stream.finish()
     assert inflated == [1]
+
+
+def zlib_refuses(packed: bytes) -> bool:
+    """Judge a file of one gzip member with the standard library."""
+    inflater = zlib.decompressobj(31)
+    try:
+        inflater.decompress(packed)
+    except zlib.error:
+        return True
+    return not inflater.eof or bool(inflater.unused_data)
+
+
+@given(data=st.data())
+@settings(max_examples=300)
+def test_damage_is_what_it_is_to_zlib(
+    tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
+) -> None:
+    """Another inflater reads the files than wrote the standard: it must refuse the same ones."""
+    size = data.draw(st.integers(0, 3000))
+    body = random.Random(size).choices(range(data.draw(st.sampled_from([2, 9, 256]))), k=size)
+    packed = bytearray(
+        gzip.compress(bytes(body), data.draw(st.sampled_from([0, 1, 6, 9])), mtime=0)
+    )
+    place = data.draw(st.integers(2, len(packed) - 1))
+    if data.draw(st.booleans()):
+        packed[place] ^= 1 << data.draw(st.integers(0, 7))
+    else:
+        packed = packed[:place]
+    path = tmp_path_factory.mktemp("damage") / "file"
+    path.write_bytes(packed)
+    ours = ""
+    try:
+        with ByteStream(path, compression="gzip") as stream:
+            for start in range(0, size, 70):
+                stream.read(min(70, size - start))
+            stream.finish()
+    except Refusal as refusal:
+        ours = refusal.problems[0].code
+    assert bool(ours) == zlib_refuses(bytes(packed))
 
 
 def test_a_promise_beyond_any_compression_is_refused_at_once(tmp_path: Path) -> None:

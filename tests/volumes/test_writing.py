@@ -180,7 +180,7 @@ def test_a_failed_write_leaves_the_old_file(
         raise OSError(28, "No space left on device", "/data/DOE")
 
     with monkeypatch.context() as patch:
-        patch.setattr("medgen.volumes.writing._write_bytes", fail)
+        patch.setattr("medgen.volumes.writing._pieces", fail)
         patch.setattr("medgen.volumes.writing.sitk.WriteImage", fail)
         patch.setattr("medgen.volumes.writing._write_itk", fail)
         with pytest.raises(Refusal, match=r"E_UNWRITABLE.*No space left") as caught:
