@@ -14,16 +14,14 @@ On smooth noise of unit variance, windows of 48 voxels that differ by normal con
 
 from __future__ import annotations
 
-import itertools
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from medgen.conversion import Tiling
+from medgen.conversion.seams import Meeting
 from medgen.conversion.tiling import Axis
 
 Array = NDArray[np.float32]
@@ -32,32 +30,12 @@ BAND = 2
 """Voxels on either side of where an answer changes hands that count as the seam."""
 
 
-@dataclass(frozen=True)
-class Meeting:
-    """Where two neighbouring windows meet along an axis."""
-
-    axis: int
-    at: float
-    """The voxel, or between which two, that both answer with one weight."""
-    overlap: int
-
-
 def exactly(axis: Axis, overlap: int, phase: int) -> Axis:
     """Return windows of an axis that overlap by the least that the phase allows."""
     stride = max(phase, (axis.size - overlap) // phase * phase)
     count = 1 + math.ceil(max(0, axis.length - axis.size) / stride)
     starts = tuple(stride * number for number in range(count))
     return Axis(axis.length, (starts[-1] + axis.size - axis.length) // 2, axis.size, starts)
-
-
-def meetings_of(tiling: Tiling) -> list[Meeting]:
-    """Return where neighbouring windows meet, in voxels of the volume."""
-    found = []
-    for number, axis in enumerate(tiling.axes):
-        for first, second in itertools.pairwise(axis.starts):
-            at = (first + second + axis.size - 1) / 2 - axis.before
-            found.append(Meeting(number, at, first + axis.size - second))
-    return found
 
 
 def energy_of(

@@ -3,18 +3,20 @@
     python benchmarks/seams.py --run RUN --data cases.csv --output seams [--cases 2]
 
 Instance norms measure their statistics on the window, so that two windows answer one voxel
-differently. Windows of the training patch, half as long again and as long as the volume are laid
-out as `convert` does it, with overlaps from 0 to half a window, over test cases; all is measured
-on the run's working grid, inside the body:
+differently. Windows of the training patch, up to half as long again and as long as the volume are
+laid out as `convert` does it, with overlaps from 0 to half a window, over test cases; all is
+measured on the run's working grid, inside the body:
 
 - MAE against the truth, in the target's unit (in roles.mask where that is a column);
 - mean and maximum difference from the answer with windows of that size and the largest overlap;
-- seam energy (seam_energy.py): how much rougher the answer is where windows meet. 1 is no seam.
+- seam energy (seam_energy.py): how much rougher the answer is where windows meet. 1 is no seam;
+- work: voxels that were computed, overlaps and all, over those of the volume.
 
 `convert` spreads windows evenly, on multiples of the network's divisor, so that they overlap by
 what is asked for or more: both are printed, and a second table sorts the places where the patch's
 windows meet by the overlap that they have. --exact pads the volume instead, so that small heads
-show small overlaps too, as far as the divisor allows.
+show small overlaps too, as far as the divisor allows. The rows `auto` are the windows that
+`convert` chooses: over the body's box, up to a quarter longer than the patch where that saves some.
 """
 
 from __future__ import annotations
@@ -22,43 +24,34 @@ from __future__ import annotations
 import argparse
 import math
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 import torch
-from seam_energy import Array, Mask, Meeting, energy_of, exactly, meetings_of
+from seam_energy import Array, Mask, energy_of, exactly
+from seam_tables import Measure, markdown
 
-from medgen.conversion import Tiling, blend, plan_tiling
+from medgen.conversion import Tiling, Windows, blend, plan_tiling
+from medgen.conversion.seams import Meeting, meetings_of
 from medgen.data import Codec, PreparedSource, Row, read_table, with_rim
 from medgen.files import write_bytes, write_json
 from medgen.report import Panel, preview
 from medgen.runs import Model, choose_device, load_model
 from medgen.volumes import open_volume, resample, where_measured
 
-OVERLAPS = (0, 4, 8, 16, 24)
-GROUPS = ((0, 3), (4, 7), (8, 15), (16, 23), (24, 10_000))
+OVERLAPS = (0, 4, 8, 16, 24, 32)
+FACTORS = {
+    "patch": 1.0,
+    "1.15 patch": 1.15,
+    "1.3 patch": 1.3,
+    "1.5 patch": 1.5,
+    "whole": math.inf,
+}
+"""Windows by their length over the training patch's; lengths are rounded up to the divisor."""
 Lay = Callable[[int], Tiling]
-
-
-@dataclass(frozen=True)
-class Measure:
-    """What one layout of windows made of one case."""
-
-    case: str
-    window: str
-    size: tuple[int, ...]
-    overlap: int
-    least: int
-    """The least overlap that two windows really have; of one window, its size."""
-    windows: int
-    mae: float
-    mean_difference: float
-    largest_difference: float
-    energy: float
-    seconds: float
 
 
 @dataclass(frozen=True, eq=False)
@@ -95,12 +88,13 @@ def main() -> None:
     for row in rows_of(model, chosen.data, chosen.split)[: chosen.cases]:
         subject = subject_of(model, row)
         whole, _ = answered(model, subject, layout(model, subject, "whole", 0), device)
-        for window in ("patch", "1.5 patch", "whole"):
+        for window in FACTORS:
             lay = partial(layout, model, subject, window, exact=chosen.exact)
             found, places, picture = compared(model, subject, window, lay, whole, device)
             measures += found
             meetings += places if window == "patch" else []
             worst = max(worst, picture, key=lambda each: each[0])
+        measures.append(automatic(model, subject, whole, device))
     if not measures:
         raise SystemExit(f"no case of the split {chosen.split!r} has source and target")
     write_json(chosen.output / "seams.json", {"layouts": [asdict(m) for m in measures]})
@@ -142,7 +136,7 @@ def layout(
 ) -> Tiling:
     """Lay windows over a case as conversion does, or with exactly the overlap."""
     shape, patch = subject.prepared.source.shape[1:], model.patch
-    factor = {"patch": 1.0, "1.5 patch": 1.5, "whole": math.inf}[window]
+    factor = FACTORS[window]
     size = [max(p, min(p * factor, n)) for p, n in zip(patch, shape, strict=True)]
     method = model.method
     tiling = plan_tiling(
@@ -166,11 +160,19 @@ def answered(
     model: Model, subject: Subject, tiling: Tiling, device: torch.device
 ) -> tuple[Array, float]:
     """Return the answer (X, Y, Z) in the target's unit, and how long it took."""
+    values, _, seconds = worked(model, subject, tiling, device)
+    return values, seconds
+
+
+def worked(
+    model: Model, subject: Subject, tiling: Tiling, device: torch.device
+) -> tuple[Array, float, float]:
+    """Return the answer (X, Y, Z) in the target's unit, the work, and how long it took."""
     prepared, codec = subject.prepared, subject.codec
     background = codec.encode(np.full(1, codec.background, np.float32))
     begun = time.perf_counter()
     with torch.no_grad():
-        encoded, _ = blend(
+        encoded, skipped = blend(
             torch.from_numpy(np.ascontiguousarray(prepared.source)),
             tiling,
             model.method.infer,
@@ -181,7 +183,9 @@ def answered(
         )
     seconds = time.perf_counter() - begun
     values = np.asarray(codec.decode(encoded[0].cpu().numpy()), np.float32)
-    return np.clip(values, codec.low, codec.high) if codec.clip else values, seconds
+    window = math.prod(length + 2 * tiling.margin for length in tiling.window)
+    work = (len(tiling) - skipped) * window / values.size
+    return np.clip(values, codec.low, codec.high) if codec.clip else values, work, seconds
 
 
 def compared(
@@ -190,14 +194,14 @@ def compared(
     """Measure one size of windows; return also each meeting's overlap and energy, and a picture."""
     size = min(lay(0).window)
     overlaps = [overlap for overlap in OVERLAPS if overlap <= size // 2]
-    answers: dict[int, tuple[Tiling, Array, float]] = {}
+    answers: dict[int, tuple[Tiling, Array, float, float]] = {}
     for overlap in overlaps if window != "whole" else overlaps[:1]:
         tiling = lay(overlap)
         same = [done for done in answers.values() if done[0] == tiling]
-        answers[overlap] = (same or [(tiling, *answered(model, subject, tiling, device))])[0]
+        answers[overlap] = (same or [(tiling, *worked(model, subject, tiling, device))])[0]
     best = answers[max(answers)][1]
     measures, places, worst = [], [], (0.0, b"")
-    for overlap, (tiling, answer, seconds) in answers.items():
+    for overlap, (tiling, answer, work, seconds) in answers.items():
         met = meetings_of(tiling)
         gap = np.abs(answer - best)[subject.body]
         measure = Measure(
@@ -211,6 +215,7 @@ def compared(
             mean_difference=float(gap.mean()),
             largest_difference=float(gap.max()),
             energy=energy_of(answer, whole, subject.body, met),
+            work=work,
             seconds=seconds,
         )
         measures.append(measure)
@@ -220,6 +225,39 @@ def compared(
             if energy > worst[0]:
                 worst = (energy, drawn(subject, answer, whole, each, measure, energy))
     return measures, places, worst
+
+
+def automatic(model: Model, subject: Subject, whole: Array, device: torch.device) -> Measure:
+    """Measure the windows that conversion chooses by itself, with the overlap of the settings."""
+    prepared, codec, settings = subject.prepared, subject.codec, model.config.convert
+    answer = next(iter(model.method.answers))
+    chosen = Windows(model.method, answer, settings, device, "fp32", model.patch)
+    begun = time.perf_counter()
+    found = chosen(
+        np.ascontiguousarray(prepared.source),
+        background=codec.encode(np.full(1, codec.background, np.float32)),
+        keep=with_rim(prepared.body, spacing_mm=prepared.grid.spacing_mm),
+    )
+    seconds = time.perf_counter() - begun
+    values = np.asarray(codec.decode(found.encoded[0].numpy()), np.float32)
+    values = np.clip(values, codec.low, codec.high) if codec.clip else values
+    tiling, met = found.tiling, meetings_of(found.tiling)
+    count = len(tiling) - found.skipped
+    size = math.prod(length + 2 * tiling.margin for length in tiling.window)
+    return Measure(
+        case=subject.row.case,
+        window="auto",
+        size=tiling.window,
+        overlap=settings.overlap_voxels,
+        least=min((each.overlap for each in met), default=min(tiling.window)),
+        windows=count,
+        mae=float(np.abs(values - subject.truth)[subject.inside].mean()),
+        mean_difference=None,
+        largest_difference=None,
+        energy=energy_of(values, whole, subject.body, met),
+        work=count * size / values.size,
+        seconds=seconds,
+    )
 
 
 def drawn(
@@ -239,41 +277,6 @@ def drawn(
     spacing = subject.prepared.grid.spacing_mm.tolist()
     at = (centre[0], centre[1], centre[2])
     return preview(panels, spacing_mm=spacing, centre=at, title=title)
-
-
-def markdown(
-    measures: Sequence[Measure], meetings: Sequence[tuple[int, float]], unit: str
-) -> Iterator[str]:
-    """Yield a row per window and overlap, the mean over cases, and the energy by real overlap."""
-    cases = len({measure.case for measure in measures})
-    told = ["overlap asked", "least had", "windows", f"MAE ({unit})", "mean difference"]
-    told += ["largest difference", "seam energy", "seconds"]
-    yield f"| {cases} cases | {' | '.join(told)} |"
-    yield "|---|" + "---:|" * len(told)
-    grouped: dict[tuple[str, int], list[Measure]] = {}
-    for measure in measures:
-        grouped.setdefault((measure.window, measure.overlap), []).append(measure)
-    for (window, overlap), found in grouped.items():
-        means = {
-            name: float(np.nanmean([getattr(each, name) for each in found]))
-            for name in ("windows", "mae", "mean_difference", "energy", "seconds")
-        }
-        largest = max(each.largest_difference for each in found)
-        least = min(each.least for each in found)
-        size = "x".join(map(str, found[0].size))
-        yield (
-            f"| {window} ({size}) | {overlap} | {least} | {means['windows']:.0f} "
-            f"| {means['mae']:.1f} | {means['mean_difference']:.1f} | {largest:.0f} "
-            f"| {means['energy']:.2f} | {means['seconds']:.1f} |"
-        )
-    yield "\n| overlap that windows of the patch really have | meetings | seam energy: mean | max |"
-    yield "|---|---:|---:|---:|"
-    for low, high in GROUPS:
-        energies = [e for overlap, e in set(meetings) if low <= overlap <= high and np.isfinite(e)]
-        if energies:
-            label = f"{low} to {high}" if high < 1000 else f"{low} or more"
-            mean = float(np.mean(energies))
-            yield f"| {label} | {len(energies)} | {mean:.2f} | {max(energies):.2f} |"
 
 
 if __name__ == "__main__":

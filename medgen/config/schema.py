@@ -159,6 +159,11 @@ class ConvertConfig(Strict):
     window: Literal["auto"] | tuple[Voxels, Voxels, Voxels] = "auto"
     overlap_voxels: Annotated[Whole, Field(ge=0)] = 16
     padding: Literal["edge", "reflect"] = "edge"
+    compile: bool = False
+    """Answer by compiled code: faster where many volumes pay for compiling, a minute or more.
+
+    Windows of `auto` are then the training patch, so that it is done once.
+    """
     interpolation: Literal["linear", "spline"] = "linear"
     fill_outside_body: bool = True
     """Give voxels beyond the source's (slightly dilated) body the answer's background."""

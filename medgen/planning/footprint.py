@@ -9,24 +9,15 @@ But one step leaves little in a pool of past fakes, so a pool is counted as it i
 from __future__ import annotations
 
 import warnings
-import weakref
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor
-from torch._subclasses.fake_tensor import (
-    DataDependentOutputException,
-    DynamicOutputShapeException,
-    FakeTensorMode,
-    UnsupportedFakeTensorException,
-)
-from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_leaves
-from torch.utils.flop_counter import flop_registry
+from torch._subclasses.fake_tensor import FakeTensorMode
 
 from medgen.config import Config
 from medgen.conversion import WINDOWS_AT_ONCE
+from medgen.conversion.live import NEEDS_VALUES, WORKSPACE, Live
 from medgen.method import Clock, Method
 from medgen.methods.image_pool import ImagePool
 from medgen.methods.placed import PLACES
@@ -37,23 +28,9 @@ from medgen.runs import Precision, assemble, build, setting_of
 STATES = 3
 """Copies of the weights beside themselves and their gradients: Adam's two moments, the average."""
 
-WORKSPACE = 1.8
-"""Peak of a process over the live tensors: layouts that kernels reorder into, and fragments.
-
-Measured on a CPU as the peak memory of real steps, 1.4 to 1.9 over patches of 64 and 96 voxels,
-widths 16 and 32 and both precisions: benchmarks/plan.md. On CUDA it was not measured; its kernels
-reorder and its allocator fragments as well, and the factor is the same.
-"""
-
 SEARCH_STEPS = 3
 """Steps of a latent search that are tried: the second has the optimizer's moments, the last what
 is left of the one before; all further ones are the same."""
-
-_NEEDS_VALUES = (
-    DataDependentOutputException,
-    DynamicOutputShapeException,
-    UnsupportedFakeTensorException,
-)
 
 
 @dataclass(frozen=True)
@@ -115,7 +92,7 @@ def footprint(config: Config, *, device_type: str, precision: Precision) -> Foot
         try:
             with FakeTensorMode():
                 return _measure(config, device_type, precision)
-        except _NEEDS_VALUES as error:
+        except NEEDS_VALUES as error:
             # A step that asks for a value, which fake tensors lack, cannot be foreseen.
             problem = Problem(
                 "E_PLAN_METHOD",
@@ -133,7 +110,7 @@ def _measure(config: Config, device_type: str, precision: Precision) -> Footprin
     pools = _opened(method, config)
     parameters = list(method.parameters())
     weights = sum(p.numel() * p.element_size() for p in parameters)
-    live = _Live()
+    live = Live()
     with live:
         for parameter in parameters:
             # The gradients of the step before stay until a player moves again.
@@ -222,42 +199,3 @@ def _channels(config: Config, method: Method) -> dict[str, int]:
 def _autocast(precision: Precision) -> torch.autocast:
     # Fake tensors lie on the CPU, whatever is planned for: its rules of casting are much the same.
     return torch.autocast("cpu", torch.bfloat16, enabled=precision == "bf16", cache_enabled=False)
-
-
-class _Live(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    """Count the bytes of all storages that operations bring to life, until they die; and FLOPs.
-
-    Not by torch's own counter of FLOPs: its hooks on modules keep what checkpointing recomputes.
-    """
-
-    def __init__(self) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
-        self.now = 0
-        self.peak = 0
-        self.flops = 0.0
-        self._known: dict[int, weakref.ref[Any]] = {}
-
-    def watch(self, tensor: Tensor) -> None:
-        """Count a tensor's storage from now on; once, however many tensors share it."""
-        storage = tensor.untyped_storage()
-        key, size = id(storage), storage.nbytes()
-        if key in self._known:
-            return
-        self.now += size
-        self.peak = max(self.peak, self.now)
-
-        def died(_: weakref.ref[Any]) -> None:
-            self.now -= size
-            self._known.pop(key, None)
-
-        self._known[key] = weakref.ref(storage, died)
-
-    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        kwargs = kwargs or {}
-        result = func(*args, **kwargs)
-        if (arithmetic := flop_registry.get(func.overloadpacket)) is not None:
-            self.flops += arithmetic(*args, **kwargs, out_val=result)
-        for leaf in tree_leaves(result):
-            if isinstance(leaf, Tensor):
-                self.watch(leaf)
-        return result

@@ -265,7 +265,7 @@ def _of_conversion(given: Config, config: Config, survey: Survey) -> Iterator[Ch
     yield Change(
         ("convert", "window"),
         "auto",
-        "the training patch: other sizes cost accuracy, since norms measure the window.",
+        "near the training patch where norms measure the window: far larger ones cost accuracy.",
     )
     quarter = f"a quarter of the patch's shortest axis, at least {LEAST_OVERLAP}"
     overlap = config.convert.overlap_voxels
