@@ -30,6 +30,7 @@ from medgen.cli.inspect import inspect
 from medgen.cli.phantom import phantom
 from medgen.cli.plan import plan
 from medgen.cli.prepare import prepare
+from medgen.cli.ranks import follows
 from medgen.cli.scan import scan
 from medgen.cli.send import send
 from medgen.cli.terminal import Terminal
@@ -75,7 +76,7 @@ def _common(
 ) -> None:
     del version  # its callback has answered
     context.obj = terminal = Terminal.of(context)
-    terminal.configure(quiet=quiet, log=log)
+    terminal.configure(quiet=quiet, log=log, follows=follows(context.invoked_subcommand))
     terminal.event("started", verb=context.invoked_subcommand, version=medgen.__version__)
     if context.invoked_subcommand in VERBS_WITH_ANSWERS:
         terminal.banner()

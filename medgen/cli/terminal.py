@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
 
 import typer
 
@@ -60,12 +61,17 @@ class Terminal:
         found = context.find_object(Terminal)
         return found if found is not None else Terminal()
 
-    def configure(self, *, quiet: bool, log: Path | None) -> None:
-        """Apply the common options, and let the library's own log records come through."""
-        self.quiet = quiet
-        if log is not None:
+    def configure(self, *, quiet: bool, log: Path | None, follows: bool = False) -> None:
+        """Apply the common options, and let the library's own log records come through.
+
+        Where it `follows` another process that says the same, only errors are shown.
+        """
+        self.quiet = quiet or follows
+        if log is not None and not follows:
             self.journal.open(log)
         self._handlers = [JournalHandler(self.journal), _WarningHandler(self)]
+        if follows:
+            self._handlers = [logging.NullHandler()]
         logger = logging.getLogger("medgen")
         logger.setLevel(logging.INFO)
         for handler in self._handlers:
@@ -104,10 +110,13 @@ class Terminal:
     def alert(self, text: str) -> None:
         """Print one line to stderr, above the bar where one is drawn; --quiet does not hide it."""
         line = printable(text)
-        if self._progress is not None:
-            self._progress.console.print(line, markup=False, highlight=False, soft_wrap=True)
-        else:
-            print(line, file=sys.stderr, flush=True)
+        try:
+            if self._progress is not None:
+                self._progress.console.print(line, markup=False, highlight=False, soft_wrap=True)
+            else:
+                print(line, file=sys.stderr, flush=True)
+        except OSError:  # nobody listens any more, or the disk of a log is full: the work goes on
+            _hush(sys.stderr)
 
     def note(self, text: str) -> None:
         """Print a message to stderr, unless --quiet."""
@@ -163,6 +172,12 @@ class _WarningHandler(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         self._terminal.alert(f"medgen: {record.levelname.lower()}: {record.getMessage()}")
+
+
+def _hush(stream: TextIO) -> None:
+    """Let what a stream still holds, and all that is written to it, go nowhere."""
+    with suppress(OSError, ValueError), open(os.devnull, "w") as nowhere:
+        os.dup2(nowhere.fileno(), stream.fileno())
 
 
 def printable(text: str) -> str:

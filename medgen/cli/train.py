@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from medgen.cli.ranks import follows
 from medgen.cli.terminal import Terminal
 
 if TYPE_CHECKING:
@@ -56,13 +57,18 @@ def train(
         typer.Option("--dry-run", help="Check everything, make one step, write no run."),
     ] = False,
 ) -> None:
-    """Train a method on a table's cases; Ctrl-C saves, and --resume goes on."""
+    """Train a method on a table's cases; Ctrl-C saves, and --resume goes on.
+
+    Started by torchrun, several processes train one network: each takes a GPU and its part of a
+    batch as many times as large.
+    """
     from medgen.config import read_config
     from medgen.problems import ConfigurationError, Problem
     from medgen.runs import assemble
     from medgen.training import (
         check_chain,
         folds_of,
+        joined,
         prepare_session,
         train_table,
         try_step,
@@ -76,6 +82,8 @@ def train(
         raise ConfigurationError(problem)
     settings = read_config(config, assignments or [])
     voxels = cache if cache is not None else default_cache()
+    if dry_run and follows("train"):
+        return
     if dry_run:
         method, _ = assemble(settings)
         first, chained = settings, settings.fed_column is not None
@@ -101,12 +109,13 @@ def train(
         terminal.say("dry run: everything is in order; " + summary(losses, None))
         return
     chained = settings.fed_column is not None
-    with terminal.progress("training", total=None) as bar:
+    with joined(device) as ranks, terminal.progress("training", total=None) as bar:
 
         def prepared(what: str, session: Session) -> None:
             if chained:
                 terminal.note(f"medgen: {what}")
-            tell(terminal, session)
+            if ranks.leads:
+                tell(terminal, session)
 
         def progress(
             what: str,
@@ -132,7 +141,10 @@ def train(
             report=lambda what, done, total: bar.set(done, total=total, note=what),
             prepared=prepared,
             progress=progress,
+            ranks=ranks,
         )
+    if not ranks.leads:
+        return
     best = "" if outcome.best is None else f", best {outcome.best_by} {outcome.best:.4g}"
     terminal.event("trained", steps=outcome.steps, best=outcome.best, best_step=outcome.best_step)
     chosen = "the last weights" if outcome.best_step is None else f"step {outcome.best_step}"
@@ -146,6 +158,9 @@ def tell(terminal: Terminal, session: Session) -> None:
         f"{counts['train_cases']} training, {counts['validation_cases']} validation, "
         f"{counts['test_cases']} test cases; {session.device}, {session.precision}"
     )
+    if not session.ranks.alone:
+        size, each = session.ranks.size, session.config.train.batch_size
+        terminal.note(f"{size} processes, {each} patches each: {size * each} in a step")
     if session.calibrated:
         terminal.note(f"healthy cases to calibrate on, once trained: {len(session.calibrated)}")
     domains = [f"{counts[f'train_{role}_cases']} {role}" for role in session.statistics.domains]

@@ -27,6 +27,9 @@ ARRAYS = {"source_body": "body", "target_body": "body", "source_at_large": "sour
 IMAGES = ("source", "source_at_large", "target")
 """Keys whose intensity may be augmented, in the order of the draws."""
 
+STREAM = 0
+"""A number among those that seed every draw. Another one would change what all runs draw."""
+
 
 @dataclass(frozen=True)
 class Group:
@@ -73,23 +76,34 @@ class Batches:
         self._seed = seed
         self._located = located
 
-    def batch(self, step: int, rank: int = 0) -> dict[str, Tensor]:
-        """Return the batch of a step: (B, C, X, Y, Z), float32 images and masks, int64 labels."""
-        samples = [self._sample(step, rank, index) for index in range(self._batch_size)]
+    def batch(self, step: int, rank: int = 0, *, world: int = 1) -> dict[str, Tensor]:
+        """Return the batch of a step: (B, C, X, Y, Z), float32 images and masks, int64 labels.
+
+        Of `world` processes the one of this `rank` gets its part of what a single one would draw
+        in a batch `world` times as large: together they see each of its patches once.
+
+        Raises:
+            ValueError: there is no such rank.
+        """
+        if not 0 <= rank < world:
+            raise ValueError(f"rank {rank} is none of {world} processes")
+        size = self._batch_size
+        samples = [self._sample(step, world * size, rank * size + index) for index in range(size)]
         return {key: _as_tensor(key, [sample[key] for sample in samples]) for key in samples[0]}
 
-    def _sample(self, step: int, rank: int, index: int) -> dict[str, Array]:
+    def _sample(self, step: int, among: int, index: int) -> dict[str, Array]:
+        """Return one sample of the `among` that a step draws."""
         sample: dict[str, Array] = {}
         for number, group in enumerate(self._groups):
-            case = self._case(group, number, rank, step * self._batch_size + index)
-            rng = np.random.default_rng([self._seed, step, rank, index, number])
+            case = self._case(group, number, step * among + index)
+            rng = np.random.default_rng([self._seed, step, STREAM, index, number])
             sample.update(self._patch(rng, case, group.keys))
         return sample
 
-    def _case(self, group: Group, number: int, rank: int, draw: int) -> CachedCase:
+    def _case(self, group: Group, number: int, draw: int) -> CachedCase:
         """Return the case of a draw: every round of draws visits each case once."""
         past, place_in_round = divmod(draw, len(group.cases))
-        order = np.random.default_rng([self._seed, rank, number, past]).permutation(
+        order = np.random.default_rng([self._seed, STREAM, number, past]).permutation(
             len(group.cases)
         )
         return group.cases[int(order[place_in_round])]

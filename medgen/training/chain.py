@@ -15,18 +15,19 @@ from pathlib import Path
 
 from medgen.config import Config
 from medgen.data import Row, Table
-from medgen.files import locked
 from medgen.method import Method
 from medgen.problems import ConfigurationError, Problem
 from medgen.runs import RunFolder, build, completed
 from medgen.training.answering import answer_rows
 from medgen.training.cohort import Cohort, read_cohort
 from medgen.training.data import Report
+from medgen.training.distributed import ALONE, Ranks
 from medgen.training.domains import is_unpaired
 from medgen.training.loop import Progress
 from medgen.training.opening import check_unchanged, clear, is_taken, taken
+from medgen.training.running import Outcome, held, train, train_held
 from medgen.training.scoring import check_profile
-from medgen.training.session import Outcome, Session, prepare_session, train, train_held
+from medgen.training.session import Session, prepare_session
 from medgen.volumes import digest_of
 
 Watch = Callable[[str, int, int, Mapping[str, float], float | None, Sequence[str]], None]
@@ -59,6 +60,7 @@ def train_table(
     report: Report = lambda what, done, total: None,
     prepared: Callable[[str, Session], None] = lambda what, session: None,
     progress: Watch = unwatched,
+    ranks: Ranks = ALONE,
 ) -> Outcome:
     """Train on a table and leave a run folder; a chain trains its stages one after the other.
 
@@ -75,6 +77,7 @@ def train_table(
         report: called while cases are prepared.
         prepared: called with each training's name and session before its first step.
         progress: called after every step.
+        ranks: the processes that train together; a chain's must see one run folder.
 
     Raises:
         ConfigurationError, Refusal, GuardStop, Interrupted: see `prepare_session` and `train`.
@@ -91,6 +94,7 @@ def train_table(
             start_from=start_from,
             features=features,
             report=report,
+            ranks=ranks,
         )
         prepared("training", session)
         watch = _watch(progress, "training", config)
@@ -101,16 +105,22 @@ def train_table(
     check_chain(config, method, start_from=start_from)
     check_profile(config, method)
     # Held from the first stage on: another process must not clear what the stages are made of.
-    with locked(run):
-        if overwrite:
-            clear(folder, chain=True)
-        elif not resume and (is_taken(folder) or folder.chain.exists()):
-            raise taken()
-        elif folder.cases.is_file():
-            check_unchanged(folder, completed(config))
+    with held(run, ranks):
+        if ranks.leads:
+            _begin(folder, config, resume=resume, overwrite=overwrite)
         cohort = read_cohort(data, config, reads=method.reads)
-        links = _Links(config, folder, cache, device, features, report, prepared, progress)
+        links = _Links(config, folder, cache, device, features, report, prepared, progress, ranks)
         return links.train(cohort)
+
+
+def _begin(folder: RunFolder, config: Config, *, resume: bool, overwrite: bool) -> None:
+    """Clear a chain's folder, or check that it may be begun or gone on with."""
+    if overwrite:
+        clear(folder, chain=True)
+    elif not resume and (is_taken(folder) or folder.chain.exists()):
+        raise taken()
+    elif folder.cases.is_file():
+        check_unchanged(folder, completed(config))
 
 
 def _unfinished() -> ConfigurationError:
@@ -155,6 +165,7 @@ class _Links:
     report: Report
     prepared: Callable[[str, Session], None]
     progress: Watch
+    ranks: Ranks
 
     @property
     def stages(self) -> int:
@@ -208,6 +219,7 @@ class _Links:
             device=self.device,
             features=self.features,
             report=self.report,
+            ranks=self.ranks,
         )
         self.prepared(what, session)
         watch = _watch(self.progress, what, config)
@@ -216,13 +228,20 @@ class _Links:
         return begin(session, run, resume=True, upstream=upstream, progress=watch)
 
     def _answer(self, stage: int, run: Path, rows: Sequence[Row], what: str) -> dict[str, Path]:
-        return answer_rows(
-            run,
-            rows,
-            self.folder.stage_answers(stage),
-            device=self.device,
-            report=lambda done, total: self.report(f"{what}: answering cases", done, total),
-        )
+        place = self.folder.stage_answers(stage)
+        device = str(self.ranks.device or self.device)
+
+        def answer() -> dict[str, str]:
+            answers = answer_rows(
+                run,
+                rows,
+                place,
+                device=device,
+                report=lambda done, total: self.report(f"{what}: answering cases", done, total),
+            )
+            return {case: str(path) for case, path in answers.items()}
+
+        return {case: Path(path) for case, path in self.ranks.told(answer).items()}
 
 
 def _watch(progress: Watch, what: str, config: Config) -> Progress:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from medgen.config import Config, Roles
 from medgen.data import (
@@ -12,23 +12,25 @@ from medgen.data import (
     Batches,
     Cache,
     CachedCase,
+    Domain,
     Group,
     Preprocessing,
     Row,
+    Usual,
     prepare_cohort,
 )
-from medgen.data.domain import Domain
 from medgen.data.groups import ROLE_OF, cases_of
 from medgen.method import Method
 from medgen.problems import ConfigurationError, Problem, Refusal
+from medgen.runs import Statistics
 from medgen.training.cohort import Cohort
 from medgen.training.domains import (
     answerable,
     columns_of,
     healthy,
     is_unpaired,
-    measure_domains,
 )
+from medgen.training.usual import domains_among, measure_labels, measure_usual
 
 logger = logging.getLogger(__name__)
 
@@ -51,11 +53,19 @@ class Prepared:
     batches: Batches
     domains: Mapping[str, Domain]
     """What unpaired answers are held against, by role."""
+    usual: Mapping[str, Mapping[str, Usual]]
+    """What is usual among the training cases, by role and column."""
+    label_ml: Mapping[str, tuple[float, float]]
+    """The least and the largest volume of each class in a training case."""
     examined: tuple[Examined, ...] = ()
     trained: tuple[CachedCase, ...] = ()
     """The cases of the first group: what a generative method's samples are held against."""
     held: tuple[CachedCase, ...] = ()
     """Those that validation answers."""
+
+    def told(self, statistics: Statistics) -> Statistics:
+        """Return the statistics with what preparing the cases has told."""
+        return replace(statistics, domains=self.domains, usual=self.usual, label_ml=self.label_ml)
 
 
 def prepare_data(
@@ -128,9 +138,16 @@ def prepare_data(
         seed=train.seed,
         located=method.located,
     )
-    domains = measure_domains(groups, method, report)
-    trained = tuple(groups[0].cases)
-    return Prepared(batches, domains, tuple(examined), trained, tuple(checked))
+    usual = measure_usual(groups, method, preprocessing)
+    return Prepared(
+        batches,
+        domains_among(usual, method),
+        usual,
+        measure_labels(groups, preprocessing),
+        examined=tuple(examined),
+        trained=tuple(groups[0].cases),
+        held=tuple(checked),
+    )
 
 
 def prepared_for(keys: frozenset[str]) -> frozenset[str]:

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from functools import partial
+from collections.abc import Sequence
 
 from medgen.config import Roles
-from medgen.data import Group, Row, Table
-from medgen.data.domain import Domain, fit_domain
+from medgen.data import Row, Table
 from medgen.data.groups import ROLE_OF, cases_of, cases_read
 from medgen.method import Answer, Method
 from medgen.problems import ConfigurationError, Problem
@@ -59,21 +57,6 @@ def check_domains(table: Table, roles: Roles, reads: Sequence[frozenset[str]]) -
         message = f"{len(both)} cases, such as {min(both)}, count as source and as target"
         advice = "say which rows are whose: `{columns: [...], where: {site: ...}}` under both roles"
         raise ConfigurationError(Problem("E_DOMAINS_OVERLAP", message, advice))
-
-
-def measure_domains(
-    groups: Sequence[Group], method: Method, report: Callable[[str, int, int], None]
-) -> dict[str, Domain]:
-    """Measure, by role, the training images that unpaired answers should look like.
-
-    `report` is called with what is measured, how many cases are done, and how many there are.
-    """
-    domains = {}
-    for role in dict.fromkeys(answer.target for answer in unpaired_answers(method)):
-        cases = next(group.cases for group in groups if role in group.keys)
-        shown = partial(report, f"measuring the {role} images")
-        domains[role] = fit_domain(cases, role, on_progress=shown)
-    return domains
 
 
 def answerable(table: Table, rows: Sequence[Row], roles: Roles, method: Method) -> list[Row]:

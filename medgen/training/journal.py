@@ -94,6 +94,25 @@ class Journal:
         self.close()
 
 
+class Silence(Journal):
+    """The journal of a process that does not write, since another one does."""
+
+    def __init__(self) -> None:
+        """Open nothing."""
+
+    def losses(self, step: int, means: Mapping[str, float], learning_rate_factor: float) -> None:
+        """Log nothing."""
+
+    def validation(self, step: int, rows: Mapping[str, Mapping[str, float]]) -> None:
+        """Log nothing."""
+
+    def diagnosis(self, step: int, figures: Mapping[str, float]) -> None:
+        """Log nothing."""
+
+    def close(self) -> None:
+        """Close nothing."""
+
+
 def _append(path: Path, rows: Sequence[Mapping[str, object]]) -> None:
     """Append rows; names that the file lacks become columns of it, blank in the rows before."""
     if not rows:

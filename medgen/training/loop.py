@@ -8,12 +8,9 @@ from __future__ import annotations
 import contextlib
 import logging
 import math
-import signal
-import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from types import FrameType
 from typing import Protocol
 
 import torch
@@ -25,19 +22,23 @@ from medgen.method import Method, OptimizerSpec, Stage
 from medgen.problems import GuardStop, Interrupted, Problem
 from medgen.runs import Precision, RunFolder, write_weights
 from medgen.training.average import Average
+from medgen.training.distributed import ALONE, Ranks
 from medgen.training.guards import CollapseGuard, check_losses, check_parameters
-from medgen.training.journal import Journal, Means
+from medgen.training.journal import Journal, Means, Silence
 from medgen.training.players import Players
 from medgen.training.schedule import clock_at, learning_rate_factor, stage_bounds, stages_of
-from medgen.training.state import load_state, save_state
+from medgen.training.sharing import led, sent
+from medgen.training.state import load_state, save_state, state_tensors, take_tensors
+from medgen.training.stopping import Stop, Stopped, stop_requested
 from medgen.training.validation import Scores, Validation
 
 LOG_EVERY = 20
 """Steps between two readings of the losses; reading them makes a GPU wait."""
 
+RANK_STRIDE = 1 << 48
+"""Between the seeds of two processes: more than seeds and steps fill."""
 
 logger = logging.getLogger(__name__)
-
 
 Checks = Callable[[Method, Path, Callable[[], None]], Mapping[str, float]]
 """Look at what a generative method draws: pictures into a folder, figures for the log.
@@ -71,7 +72,10 @@ class Position:
 
 
 class Loop:
-    """One training: `run` goes on from `position` to the last step."""
+    """One training: `run` goes on from `position` to the last step.
+
+    Of several processes rank 0 alone writes; what norms and image pools gather is its own.
+    """
 
     def __init__(
         self,
@@ -84,12 +88,14 @@ class Loop:
         device: torch.device,
         precision: Precision,
         checks: Checks | None = None,
+        ranks: Ranks = ALONE,
     ) -> None:
         self._checks = checks
+        self._ranks = ranks
         self.method = method.to(device)
         if device.type == "cuda":
             self.method.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
-        self.players = Players(method, specs, gradient_clip=config.train.gradient_clip)
+        self.players = Players(method, specs, gradient_clip=config.train.gradient_clip, ranks=ranks)
         self.average = Average(method, config.train.ema)
         self.position = Position()
         self.last_scores: Scores | None = None
@@ -103,14 +109,18 @@ class Loop:
         self._stage: Stage | None = None
 
     def restore(self) -> None:
-        """Take up the last saved state, if there is one."""
-        if self._folder.state.is_file():
-            record = load_state(self._folder.state, self.method, self.average, self.players)
-            self.position = Position(**record)
-            if 0 < self.position.step < self._steps:
-                # The stage's entry has already been applied to the saved weights.
-                _, self._stage = clock_at(self._bounds, self.position.step - 1, self._steps)
-                self._set_modes(self._stage)
+        """Take up the last saved state, if there is one; every process begins as rank 0 does."""
+        path, parts = self._folder.state, (self.method, self.average, self.players)
+        if self._ranks.leads and path.is_file():
+            self.position = Position(**load_state(path, *parts))
+        if not self._ranks.alone:
+            own = state_tensors(*parts) if self._ranks.leads else {}
+            take_tensors(sent(self._ranks, own), *parts)
+            self.position = Position(**self._ranks.told(lambda: vars(self.position)))
+        if 0 < self.position.step < self._steps:
+            # The stage's entry has already been applied to the saved weights.
+            _, self._stage = clock_at(self._bounds, self.position.step - 1, self._steps)
+            self._set_modes(self._stage)
 
     def run(self, validation: Validation, progress: Progress) -> None:
         """Train to the last step.
@@ -119,7 +129,7 @@ class Loop:
             GuardStop: a loss is not finite, or the answers collapsed.
             Interrupted: SIGINT or SIGTERM arrived; the state is saved.
         """
-        with _stop_requested() as stop, Journal(self._folder, self.position.step) as journal:
+        with stop_requested(self._ranks) as stop, self._journal() as journal:
             means, losses = Means(), dict[str, float]()
             batches = prefetch(self._batch, self.position.step, self._steps)
             with contextlib.closing(batches):
@@ -128,8 +138,8 @@ class Loop:
                 for batch in batches:
                     means.add(self.step(batch))
                     step = self.position.step
-                    if step % LOG_EVERY == 0 or stop.is_set() or self._due(step):
-                        losses = means.take()
+                    if step % LOG_EVERY == 0 or self._due(step) or stop.agreed():
+                        losses = dict(self._ranks.mean(means.take()))
                         check_losses(losses, step)
                         journal.losses(step, losses, self._learning_rate_factor(step - 1))
                     progress(step, losses, self.position.best, self.position.warnings)
@@ -140,14 +150,17 @@ class Loop:
         step = self.position.step
         clock, stage = clock_at(self._bounds, step, self._steps)
         if stage is not self._stage:
-            self.average.freeze_into(
-                self.method, frozenset(self.players.parameters) - stage.players
-            )
+            resting = frozenset(self.players.parameters) - stage.players
+            self.average.freeze_into(self.method, resting)
+            # Who rests is one network for all processes, norms' statistics included.
+            players = self.method.players()
+            self._ranks.send([b for name in sorted(resting) for b in players[name].buffers()])
             self._set_modes(stage)
             self._stage = stage
         self.players.scale_learning_rates(self._learning_rate_factor(step))
         # Dropout and the like become functions of (seed, step): resuming equals never stopping.
-        torch.manual_seed(self._config.train.seed * 1_000_003 + step)
+        apart = self._ranks.rank * RANK_STRIDE
+        torch.manual_seed(self._config.train.seed * 1_000_003 + step + apart)
         on_device = {
             name: tensor.to(self._device, non_blocking=True) for name, tensor in batch.items()
         }
@@ -165,9 +178,10 @@ class Loop:
         self.position.step = step + 1
         return losses
 
-    def _keep(
-        self, step: int, stop: threading.Event, validation: Validation, journal: Journal
-    ) -> None:
+    def _journal(self) -> Journal:
+        return Journal(self._folder, self.position.step) if self._ranks.leads else Silence()
+
+    def _keep(self, step: int, stop: Stop, validation: Validation, journal: Journal) -> None:
         """Validate and save where it is due, and stop where it was asked for.
 
         A stop does not wait for a validation: the state before it is saved, and resuming begins
@@ -176,36 +190,33 @@ class Loop:
         last = step == self._steps
         due = last or step % self._config.train.validate_.every_steps == 0
         self.position.validated = not due
-        if due and not stop.is_set():
+        asked = stop.agreed()
+        if due and not asked:
             self._check_weights()
-            with contextlib.suppress(_Stopped):
+            with contextlib.suppress(Stopped):
                 self._validate(step, validation, journal, stop)
                 self.position.validated = True
+            asked = stop.agreed()
         self.position.finished = last and self.position.validated
-        if stop.is_set() or self._state_is_due(step):
+        if asked or self._state_is_due(step):
             self._save()
-        if stop.is_set() and not self.position.finished:
+        if asked and not self.position.finished:
             problem = Problem(
                 "E_INTERRUPTED", f"stopped after step {step}; the state is saved", "use --resume"
             )
             raise Interrupted(problem)
 
-    def _validate(
-        self, step: int, validation: Validation, journal: Journal, stop: threading.Event
-    ) -> None:
+    def _validate(self, step: int, validation: Validation, journal: Journal, stop: Stop) -> None:
         """Score the averaged weights and export them where they are the best so far.
 
         In all stages but the last, what answers is not whole yet: it is looked at, and not scored.
         """
         position, best_by = self.position, validation.best_by
-
-        def check() -> None:
-            if stop.is_set():
-                raise _Stopped
-
         self.average.lend(self.method)
+        # What is scored is what is exported, norms' statistics included.
+        self._ranks.send([*self.average.method.state_dict().values()])
         previews = self._folder.previews / f"step_{step:07d}"
-        drawn = dict(self._checks(self.average.method, previews, check)) if self._checks else {}
+        drawn = self._drawn(previews, stop)
         whole = clock_at(self._bounds, step - 1, self._steps)[1] is self._bounds[-1][0]
         if not whole or not len(validation):
             journal.diagnosis(step, drawn)
@@ -213,7 +224,7 @@ class Loop:
                 self._export(step, None)
                 self._keep_beside(step, None)
             return
-        scores = validation.run(previews, check=check)
+        scores = validation.run(previews, check=stop.check)
         scores = replace(scores, figures={**scores.figures, **drawn})
         self.last_scores = scores
         journal.validation(step, scores.rows)
@@ -238,6 +249,13 @@ class Loop:
             raise
         position.collapsed = guard.count
 
+    def _drawn(self, previews: Path, stop: Stop) -> dict[str, float]:
+        """Return what the checks find, where there are any; rank 0 makes them."""
+        checks = self._checks
+        if checks is None:
+            return {}
+        return dict(led(self._ranks, lambda: checks(self.average.method, previews, stop.check)))
+
     def _keep_beside(self, step: int, scores: Scores | None) -> None:
         """Keep these averaged weights, whether they are the best or not, where all are kept."""
         if self._config.train.validate_.keep_all:
@@ -245,6 +263,8 @@ class Loop:
 
     def _export(self, step: int, scores: Scores | None, *, path: Path | None = None) -> None:
         """Write the averaged weights as the model, or to a path beside it."""
+        if not self._ranks.leads:
+            return
         # Case ids stay home: the model keeps the values alone.
         names = scores.names if scores else ()
         values = {name: [_finite(v) for v in scores.values(name)] for name in names if scores}
@@ -267,7 +287,10 @@ class Loop:
 
     def _save(self) -> None:
         self._check_weights()
-        save_state(self._folder.state, self.method, self.average, self.players, vars(self.position))
+        parts = self.method, self.average, self.players
+        if self._ranks.leads:
+            save_state(self._folder.state, *parts, vars(self.position))
+        self._ranks.wait()
 
     def _learning_rate_factor(self, step: int) -> float:
         clock, _ = clock_at(self._bounds, step, self._steps)
@@ -281,29 +304,6 @@ class Loop:
             module.train(name in stage.players)
 
 
-class _Stopped(Exception):
-    """A stop was asked for during a validation."""
-
-
 def _finite(value: float) -> float | None:
     """Return a number that JSON can hold."""
     return value if math.isfinite(value) else None
-
-
-@contextlib.contextmanager
-def _stop_requested() -> Iterator[threading.Event]:
-    """Yield an event that SIGINT or SIGTERM sets; handlers are put back at the end."""
-    stop = threading.Event()
-    if threading.current_thread() is not threading.main_thread():
-        yield stop
-        return
-
-    def ask(number: int, frame: FrameType | None) -> None:
-        stop.set()
-
-    previous = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield stop
-    finally:
-        for number, handler in previous.items():
-            signal.signal(number, handler)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import platform
 import shutil
 from collections.abc import Iterator, Mapping
@@ -18,6 +19,8 @@ from medgen.problems import ConfigurationError, Problem
 from medgen.runs import RunFolder, Statistics, write_config, write_statistics
 from medgen.training.cohort import Cohort
 
+logger = logging.getLogger(__name__)
+
 
 def open_run(
     folder: RunFolder,
@@ -26,12 +29,14 @@ def open_run(
     statistics: Statistics,
     *,
     features: str = "",
+    processes: int = 1,
     overwrite: bool,
 ) -> None:
     """Write what a run holds before its first step; the earlier stages of its chain stay.
 
-    `features` is the digest of the weights whose features the losses compare. A run that is no
-    chain keeps no stages: they show patients, and nobody would look for them there.
+    `features` is the digest of the weights whose features the losses compare, `processes` how many
+    train together. A run that is no chain keeps no stages: they show patients, and nobody would
+    look for them there.
 
     Raises:
         ConfigurationError: the folder is taken and `overwrite` is not set.
@@ -43,9 +48,9 @@ def open_run(
         clear(folder, chain=single)
     write_config(folder, config)
     write_statistics(folder, statistics)
-    write_json(folder.record, _record(features))
+    write_json(folder.record, _record(features, processes))
     # Last, since resuming takes its presence for a whole opening.
-    write_json(folder.cases, _cases(cohort))
+    write_json(folder.cases, cases_json(cohort))
 
 
 def is_taken(folder: RunFolder) -> bool:
@@ -80,8 +85,17 @@ def keep_upstream(folder: RunFolder, upstream: RunFolder) -> None:
         shutil.copytree(upstream.model, temporary, dirs_exist_ok=True)
 
 
-def reopen_run(folder: RunFolder, config: Config, cohort: Cohort, *, features: str = "") -> None:
+def reopen_run(
+    folder: RunFolder,
+    config: Config,
+    cohort: Cohort,
+    *,
+    features: str = "",
+    processes: int = 1,
+) -> None:
     """Check that a run goes on with the configuration and the cases that it began with.
+
+    Another number of processes is let through with a warning.
 
     Raises:
         ConfigurationError: naming the changed keys or cases.
@@ -90,7 +104,7 @@ def reopen_run(folder: RunFolder, config: Config, cohort: Cohort, *, features: s
         remove_leftovers(part)
     check_unchanged(folder, config)
     if json.loads(folder.cases.read_text(encoding="utf-8")) != json.loads(
-        json.dumps(_cases(cohort))
+        json.dumps(cases_json(cohort))
     ):
         problem = Problem(
             "E_RESUME_DATA",
@@ -98,8 +112,16 @@ def reopen_run(folder: RunFolder, config: Config, cohort: Cohort, *, features: s
             "put them back, or start a new run with --from to keep the weights",
         )
         raise ConfigurationError(problem)
-    began = json.loads(folder.record.read_text(encoding="utf-8")).get("features_sha256", "")
-    if began != features:
+    record = json.loads(folder.record.read_text(encoding="utf-8"))
+    before = record.get("processes", 1)
+    if before != processes:
+        logger.warning(
+            "the run began with %d processes and goes on with %d: a step sees %g times the patches",
+            before,
+            processes,
+            processes / before,
+        )
+    if record.get("features_sha256", "") != features:
         message = "the run began with the features of other weights than --features names now"
         advice = "name the run that it began with, or start a new run with --from"
         raise ConfigurationError(Problem("E_RESUME_FEATURES", message, advice))
@@ -121,21 +143,26 @@ def check_unchanged(folder: RunFolder, config: Config) -> None:
         raise ConfigurationError(Problem("E_RESUME_CONFIG", message, advice))
 
 
-def _cases(cohort: Cohort) -> dict[str, Any]:
+def cases_json(cohort: Cohort) -> dict[str, Any]:
+    """Return which case is in which split, and the digests of its files, as JSON."""
     return {
         "split": {name: list(ids) for name, ids in cohort.split.items()},
         "digests": {case: dict(digests) for case, digests in cohort.digests.items()},
     }
 
 
-def _record(features: str) -> dict[str, str]:
-    """Return the versions that a run was made with, and the weights whose features it used."""
+def _record(features: str, processes: int) -> dict[str, str | int]:
+    """Return the versions that a run was made with, the weights whose features it used, and more.
+
+    A step of several processes sees so many times the patches that the configuration says.
+    """
     packages = ("torch", "monai", "numpy", "scipy")
     return {
         "medgen": __version__,
         "python": platform.python_version(),
         **{name: version(name) for name in packages},
         **({"features_sha256": features} if features else {}),
+        **({"processes": processes} if processes > 1 else {}),
     }
 
 

@@ -8,6 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from medgen.method import Method, OptimizerSpec
+from medgen.training.distributed import ALONE, Ranks
+from medgen.training.sharing import average_gradients
 
 ADAMS: Mapping[str, type[torch.optim.Adam]] = {
     "adam": torch.optim.Adam,
@@ -21,11 +23,18 @@ class Players:
     """Every player's parameters and optimizer; calling it lowers one loss by moving one player.
 
     `backward(inputs=...)` writes gradients to that player alone, so nobody else needs freezing.
+    Where several processes train, all of them move down the mean of their gradients.
     """
 
     def __init__(
-        self, method: Method, specs: Mapping[str, OptimizerSpec], *, gradient_clip: float
+        self,
+        method: Method,
+        specs: Mapping[str, OptimizerSpec],
+        *,
+        gradient_clip: float,
+        ranks: Ranks = ALONE,
     ) -> None:
+        self._ranks = ranks
         self.parameters: dict[str, list[nn.Parameter]] = {
             name: list(module.parameters()) for name, module in method.players().items()
         }
@@ -52,6 +61,7 @@ class Players:
         # The forward pass ran under autocast; backward and the step must not.
         with torch.autocast(self._device_type, enabled=False):
             torch.autograd.backward(loss, inputs=parameters)
+            average_gradients(self._ranks, parameters)
             if self._gradient_clip > 0:
                 nn.utils.clip_grad_norm_(parameters, self._gradient_clip)
             optimizer.step()

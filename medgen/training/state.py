@@ -25,11 +25,25 @@ def save_state(
 
     Batches and dropout are functions of (seed, step), so no random state needs keeping.
     """
-    tensors = {f"method/{name}": t for name, t in _plain(method.state_dict()).items()}
-    tensors |= {f"average/{name}": t for name, t in _plain(average.method.state_dict()).items()}
-    tensors |= {f"optimizer/{name}": t for name, t in players.state().items()}
+    tensors = state_tensors(method, average, players)
     with replacing(path) as temporary:
         save_file(tensors, temporary, {"medgen": json.dumps(dict(record))})
+
+
+def state_tensors(method: Method, average: Average, players: Players) -> dict[str, Tensor]:
+    """Return every tensor that the next step depends on, by name, on the CPU."""
+    tensors = {f"method/{name}": t for name, t in _plain(method.state_dict()).items()}
+    tensors |= {f"average/{name}": t for name, t in _plain(average.method.state_dict()).items()}
+    return tensors | {f"optimizer/{name}": t for name, t in players.state().items()}
+
+
+def take_tensors(
+    tensors: Mapping[str, Tensor], method: Method, average: Average, players: Players
+) -> None:
+    """Take up what `state_tensors` returned."""
+    method.load_state_dict(_part(tensors, "method/"))
+    average.method.load_state_dict(_part(tensors, "average/"))
+    players.load_state(_part(tensors, "optimizer/"))
 
 
 def load_state(path: Path, method: Method, average: Average, players: Players) -> dict[str, Any]:
@@ -42,9 +56,7 @@ def load_state(path: Path, method: Method, average: Average, players: Players) -
         with safe_open(path, "pt") as stored:
             record = json.loads((stored.metadata() or {})["medgen"])
             tensors = {name: stored.get_tensor(name) for name in stored.keys()}  # noqa: SIM118
-        method.load_state_dict(_part(tensors, "method/"))
-        average.method.load_state_dict(_part(tensors, "average/"))
-        players.load_state(_part(tensors, "optimizer/"))
+        take_tensors(tensors, method, average, players)
     except (SafetensorError, OSError, KeyError, ValueError, RuntimeError):
         problem = Problem(
             "E_RESUME_STATE",

@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 import numpy as np
 import torch
@@ -26,9 +26,11 @@ from medgen.metrics import PROFILES
 from medgen.problems import Problem, Refusal
 from medgen.runs import MONITOR, Precision
 from medgen.training.diagnosis import Diagnosis
+from medgen.training.distributed import ALONE, Ranks
 from medgen.training.guards import relative_spread
 from medgen.training.preview import picture
 from medgen.training.scoring import best_by_of
+from medgen.training.sharing import led, shared_out
 from medgen.volumes import Volume, open_volume, resample, where_measured
 
 PREVIEWS = 2
@@ -106,12 +108,21 @@ class Scores:
         return score + (against if best_by.mode == "min" else -against)
 
 
+class _Answered(TypedDict):
+    """What one case's answer came to, as it travels between processes."""
+
+    scores: dict[str, float]
+    faults: list[str]
+    spread: list[float]
+
+
 class Validation:
     """Convert every validation case with the averaged weights, score and monitor its answer.
 
     An answer is scored against its truth where the case is in `truths` (left out: every case), and
     held against the `domain`, if there is one, with a truth or without. A `diagnosis` is made of
-    the method as it stands, once each time.
+    the method as it stands, once each time. Several processes share the cases out, and all of them
+    get every score.
     """
 
     def __init__(
@@ -126,7 +137,9 @@ class Validation:
         domain: Domain | None = None,
         truths: Collection[str] | None = None,
         diagnosis: Diagnosis | None = None,
+        ranks: Ranks = ALONE,
     ) -> None:
+        self._ranks = ranks
         self.diagnosis = diagnosis
         self._config = config
         self._rows = rows
@@ -154,37 +167,50 @@ class Validation:
     ) -> Scores:
         """Score and monitor every case; write a picture of the first ones into `previews`.
 
-        `check` is called between windows and may raise to stop.
+        Rank 0 draws, and the first of its own share. `check` is called between windows and may
+        raise Stopped to stop.
         """
-        rows: dict[str, dict[str, float]] = {}
-        spreads: list[float] = []
-        faults: Counter[str] = Counter()
-        for index, row in enumerate(self._rows):
-            volumes = self._open(row)
-            converted = self._convert(volumes, progress=lambda done, total: check())
-            try:
-                truth, mask = self._compared(row, volumes, converted.volume)
-            except Refusal as error:
-                raise error.at(case=row.case) from None
-            rows[row.case] = {**self._scored(converted, truth, mask), **_judged(converted)}
-            faults.update(converted.facts.get("monitor", {}).get("faults", ()))
-            spreads += self._spread(converted, truth, mask)
-            if previews is not None and index < PREVIEWS:
-                source = volumes[self._shown]
-                drawn = picture(
-                    source,
-                    converted.volume,
-                    truth,
-                    mask,
-                    kind=self._profile.kind,
-                    run_spacing_mm=self._config.preprocessing.spacing_mm,
-                )
-                write_bytes(previews / f"{row.case}.png", drawn)
+        shown = self._rows[:: self._ranks.size][:PREVIEWS] if self._ranks.leads else ()
+
+        def answered(row: Row) -> _Answered:
+            return self._answered(row, check, previews if row in shown else None)
+
+        found: list[_Answered] = shared_out(self._ranks, self._rows, answered)
+        rows = {row.case: each["scores"] for row, each in zip(self._rows, found, strict=True)}
+        faults = Counter(fault for each in found for fault in each["faults"])
+        spreads = [spread for each in found for spread in each["spread"]]
         total = len(self._rows)
         warnings = [f"{what} in {n} of {total} validation cases" for what, n in faults.items()]
         spread = float(np.mean(spreads)) if spreads else float("nan")
-        figures = self.diagnosis(self._convert.method) if self.diagnosis else {}
-        return Scores(rows, spread, tuple(warnings), figures)
+        return Scores(rows, spread, tuple(warnings), led(self._ranks, self._diagnosed))
+
+    def _answered(self, row: Row, check: Callable[[], None], previews: Path | None) -> _Answered:
+        """Answer one case, score and monitor its answer, and draw it where there is a folder."""
+        volumes = self._open(row)
+        converted = self._convert(volumes, progress=lambda done, total: check())
+        try:
+            truth, mask = self._compared(row, volumes, converted.volume)
+        except Refusal as error:
+            raise error.at(case=row.case) from None
+        if previews is not None:
+            drawn = picture(
+                volumes[self._shown],
+                converted.volume,
+                truth,
+                mask,
+                kind=self._profile.kind,
+                run_spacing_mm=self._config.preprocessing.spacing_mm,
+            )
+            write_bytes(previews / f"{row.case}.png", drawn)
+        scores = {**self._scored(converted, truth, mask), **_judged(converted)}
+        return {
+            "scores": {name: float(score) for name, score in scores.items()},
+            "faults": list(converted.facts.get("monitor", {}).get("faults", ())),
+            "spread": self._spread(converted, truth, mask),
+        }
+
+    def _diagnosed(self) -> dict[str, float]:
+        return self.diagnosis(self._convert.method) if self.diagnosis else {}
 
     @property
     def _shown(self) -> str:

@@ -1,6 +1,7 @@
 import io
 import json
 import logging
+import os
 from collections.abc import Iterator
 
 import pytest
@@ -147,3 +148,14 @@ def test_the_librarys_warnings_are_shown_until_the_terminal_closes(
     terminal.close()
     assert capsys.readouterr().err == "medgen: warning: bf16 is slow here\n"
     assert not logging.getLogger("medgen").handlers
+
+
+def test_nobody_listening_on_stderr_stops_nothing(
+    terminal: Terminal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    with open(writer, "w", encoding="utf-8") as stream:
+        monkeypatch.setattr("sys.stderr", stream)
+        terminal.warn("nobody reads this")
+        terminal.error(ConfigurationError(Problem("E_X", "nor this")))

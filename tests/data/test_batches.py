@@ -53,14 +53,31 @@ def test_shapes_and_types():
 @pytest.mark.parametrize("augment", [None, STILL, Augmentation(rotate_degrees=10, scale=0.1)])
 def test_a_batch_is_a_function_of_seed_step_and_rank(augment):
     batches = make_batches(augment=augment)
-    expected = batches.batch(5, rank=1)
+    expected = batches.batch(5, rank=1, world=2)
     torch.manual_seed(123)
     batches.batch(6)
-    assert equal(batches.batch(5, rank=1), expected)
-    assert equal(make_batches(augment=augment).batch(5, rank=1), expected)
+    assert equal(batches.batch(5, rank=1, world=2), expected)
+    assert equal(make_batches(augment=augment).batch(5, rank=1, world=2), expected)
     assert not equal(batches.batch(5, rank=0), expected)
-    assert not equal(batches.batch(4, rank=1), expected)
-    assert not equal(make_batches(augment=augment, seed=8).batch(5, rank=1), expected)
+    assert not equal(batches.batch(4, rank=1, world=2), expected)
+    assert not equal(make_batches(augment=augment, seed=8).batch(5, rank=1, world=2), expected)
+
+
+@pytest.mark.parametrize("world", [2, 3])
+def test_ranks_share_out_what_one_process_draws_in_a_larger_batch(world):
+    """Also over the end of a round: five cases, and no process sees one that is another's."""
+    size = 2
+    shared = make_batches(cases=5, augment=Augmentation(), batch_size=size)
+    whole = make_batches(cases=5, augment=Augmentation(), batch_size=size * world)
+    for step in range(4):
+        parts = [shared.batch(step, rank, world=world) for rank in range(world)]
+        joined = {key: torch.cat([part[key] for part in parts]) for key in parts[0]}
+        assert equal(joined, whole.batch(step))
+
+
+def test_a_rank_that_is_not_there_is_refused():
+    with pytest.raises(ValueError, match="rank 2 is none of 2"):
+        make_batches().batch(0, rank=2, world=2)
 
 
 def test_prefetching_changes_nothing():

@@ -138,8 +138,8 @@ def test_a_diverging_training_is_stopped_and_leaves_the_last_state(
     session = prepare_session(config, data=tiny_cohort, cache=tmp_path / "cache", device="cpu")
     batch = session.batches.batch
 
-    def poisoned(step: int, rank: int = 0) -> dict[str, torch.Tensor]:
-        drawn = batch(step, rank)
+    def poisoned(step: int, rank: int = 0, *, world: int = 1) -> dict[str, torch.Tensor]:
+        drawn = batch(step, rank, world=world)
         return {k: t * float("nan") if step == 9 else t for k, t in drawn.items()}
 
     session.batches.batch = poisoned  # type: ignore[method-assign]
