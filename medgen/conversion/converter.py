@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, MutableMapping, Sequence
+from dataclasses import replace
 from types import MappingProxyType
 from typing import Any, Literal
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from medgen.calibration import Calibration
 from medgen.config import ConvertConfig
 from medgen.conversion.anomaly import Anomaly
 from medgen.conversion.anomaly_decoder import BESIDE, AnomalyDecoder
-from medgen.conversion.decoding import Decoder, ImageDecoder, Keep, LabelsDecoder
-from medgen.conversion.doubts import doubts_of
-from medgen.conversion.monitor import Monitor, Verdict
+from medgen.conversion.decoders import decoder_of
+from medgen.conversion.decoding import Keep
+from medgen.conversion.ensemble import Member, answer_together, check_spread, ready_for
+from medgen.conversion.judge import Judge, judge_image, trust_of
+from medgen.conversion.monitor import Monitor
 from medgen.conversion.progress import Progress, share_of, timed
 from medgen.conversion.stages import Answered, Converted, Ready, Waiting
+from medgen.conversion.uncertainty import DEVIATION, Sampling, deviation_of
 from medgen.conversion.windows import Windowed, Windows
 from medgen.data import PreparedSource, Preprocessing, with_rim
 from medgen.data.position import body_box
@@ -32,8 +35,16 @@ class Converter:
 
     Training's validation and `convert` both call it, so that the two cannot drift. The method is
     taken as it is: on `device`, in eval mode, with the weights to use. `preprocessing` goes the way
-    of the `answer`, the method's first where left out; a `monitor` judges every answer. Lesions are
+    of the `answer`, the method's first where left out; a `monitor` judges every image, a `judge`
+    holds every case against the training cases. Lesions are
     listed only where `lists_lesions` asks for it: validation has no use for them.
+
+    The other `members` of an ensemble answer too, and the answer is the mean; everything else, as
+    what is judged and filled, goes by this one's settings. `uncertainty` says what is asked again
+    for a map of standard deviations beside the answer, which itself stays as it is.
+
+    Raises:
+        ConfigurationError: E_USAGE, E_ENSEMBLE; see `check_spread`.
     """
 
     def __init__(
@@ -47,15 +58,19 @@ class Converter:
         patch: tuple[int, int, int],
         answer: str | None = None,
         monitor: Monitor | None = None,
+        judge: Judge | None = None,
         upstream: Converter | None = None,
         lists_lesions: bool = False,
         calibration: Calibration | None = None,
         limit_bytes: int | None = None,
+        uncertainty: Sampling | None = None,
+        members: Sequence[Converter] = (),
     ) -> None:
         self.method = method
         self.answer = next(iter(method.answers)) if answer is None else answer
         self.monitor = monitor
-        self.preprocessing = preprocessing
+        self.judge = judge
+        self.preprocessing = replace(preprocessing, device=str(device))
         self.settings = settings
         self.device = device
         self.precision = precision
@@ -65,6 +80,10 @@ class Converter:
         self._lists_lesions = lists_lesions
         self.calibration = calibration
         """What healthy cases' anomalies were like; without it there is a map and no judgement."""
+        self.uncertainty = uncertainty
+        self.members = tuple(members)
+        if self.members or uncertainty is not None:
+            check_spread(self)
 
     @property
     def entry(self) -> Preprocessing:
@@ -81,7 +100,8 @@ class Converter:
     def beside(self) -> tuple[str, ...]:
         """Return what else is written of a case, by what follows its name."""
         judged = self.calibration is not None and self.wanted().kind == "anomaly"
-        return BESIDE if judged else ()
+        spread = () if self.uncertainty is None else (DEVIATION,)
+        return (*(BESIDE if judged else ()), *spread)
 
     @property
     def stages(self) -> int:
@@ -108,33 +128,6 @@ class Converter:
             message = f"answer {name!r} is neither an image of one column nor a label map"
             raise ConfigurationError(Problem("E_ANSWER", message, "convert one of the others"))
         return answer
-
-    def _decoder(self, answer: Answer, prepared: PreparedSource) -> Decoder:
-        if answer.kind == "labels":
-            return LabelsDecoder(
-                self.preprocessing,
-                self.preprocessing.classes,
-                keep_largest=self.settings.keep_largest,
-                minimum_ml=self.settings.minimum_ml,
-                lesions=self.lesions,
-            )
-        if answer.kind == "anomaly":
-            return self._anomaly_decoder(prepared)
-        (codec,) = prepared.target_codecs.values()
-        return ImageDecoder(self.preprocessing, codec)
-
-    def _anomaly_decoder(self, prepared: PreparedSource) -> AnomalyDecoder:
-        columns, settings = self.preprocessing.source_columns, self.settings.anomaly
-        column = settings.column or columns[0]
-        return AnomalyDecoder(
-            self.preprocessing,
-            prepared.source_codecs[column],
-            settings,
-            column,
-            columns.index(column),
-            len(columns),
-            self.calibration,
-        )
 
     def anomaly_of(
         self, volumes: Mapping[str, Volume], *, progress: Progress | None = None
@@ -177,8 +170,11 @@ class Converter:
         """
         self.wanted()
         if self.upstream is not None and not volumes.keys() >= set(self.preprocessing.inputs):
-            return Waiting(self.upstream.ready(volumes), volumes)
-        return self._readied(volumes)
+            found: Ready | Waiting = Waiting(self.upstream.ready(volumes), volumes)
+        else:
+            found = self._readied(volumes)
+        others = tuple(ready_for(member, volumes, self, found) for member in self.members)
+        return replace(found, members=others)
 
     def _readied(
         self, volumes: Mapping[str, Volume], before: Mapping[str, Any] = MappingProxyType({})
@@ -186,14 +182,22 @@ class Converter:
         seconds: dict[str, float] = {}
         with timed(seconds, "prepare"):
             prepared = self.preprocessing.prepare_source(volumes)
-            decoder = self._decoder(self.wanted(), prepared)
+            decoder = decoder_of(
+                self.wanted(),
+                self.preprocessing,
+                prepared,
+                self.settings,
+                lesions=self.lesions,
+                calibration=self.calibration,
+            )
             keep = self._keep(prepared)
             source = prepared.source
             if self.method.located:
                 body = with_rim(prepared.body, spacing_mm=prepared.grid.spacing_mm)
                 source = np.concatenate([source, body_box(body).maps(source.shape[1:])])
             self.windows.tiling(source.shape[1:])  # refuses a window before the device is asked
-        return Ready(prepared, decoder, source, keep, volumes, seconds, before)
+            ready = Ready(prepared, decoder, source, keep, volumes, seconds, before)
+            return ready if self.judge is None else self.judge.looked(ready, self.preprocessing)
 
     def infer(self, ready: Ready | Waiting, *, progress: Progress | None = None) -> Answered:
         """Answer a case on the device; one at a time.
@@ -201,20 +205,42 @@ class Converter:
         Raises:
             Refusal: of a chain, the volumes cannot be prepared for a later stage.
         """
-        if self.method.training:
+        if any(one.method.training for one in (self, *self.members)):
             raise ValueError("the method to convert with is in training mode")
         seconds: dict[str, float] = {}
-        if isinstance(ready, Waiting):
-            assert self.upstream is not None
-            with timed(seconds, "stages_before"):
-                share = share_of(progress, 0, self.upstream.stages)
-                fed = self.upstream.restore(self.upstream.infer(ready.before, progress=share))
-            (column,) = set(self.preprocessing.inputs) - set(self.preprocessing.source_columns)
+        case = self.settled(ready, seconds, progress)
+        if self.upstream is not None and isinstance(ready, Waiting):
             progress = share_of(progress, self.upstream.stages, 1)
-            ready = self._readied({**ready.volumes, column: fed.volume}, fed.facts)
         with timed(seconds, "infer"):
-            windowed = self._windowed(ready, progress)
-        return Answered(ready, windowed, {**seconds, **ready.seconds})
+            its_own = zip(self.members, ready.members, strict=True)
+            others = [one.member(one.settled(its, {})) for one, its in its_own]
+            every = [self.member(case), *others]
+            found = answer_together(every, keep=case.keep, digests=case.digests, progress=progress)
+        return Answered(case, found.windowed, {**seconds, **case.seconds}, *found[1:])
+
+    def settled(
+        self,
+        ready: Ready | Waiting,
+        seconds: MutableMapping[str, float],
+        progress: Progress | None = None,
+    ) -> Ready:
+        """Return a case that waits for no stage before, whose seconds are written down if it does.
+
+        Raises:
+            Refusal: the volumes cannot be prepared for a later stage.
+        """
+        if not isinstance(ready, Waiting):
+            return ready
+        assert self.upstream is not None
+        with timed(seconds, "stages_before"):
+            share = share_of(progress, 0, self.upstream.stages)
+            fed = self.upstream.restore(self.upstream.infer(ready.before, progress=share))
+        (column,) = set(self.preprocessing.inputs) - set(self.preprocessing.source_columns)
+        return self._readied({**ready.volumes, column: fed.volume}, fed.facts)
+
+    def member(self, ready: Ready) -> Member:
+        """Return this run as a member of an ensemble, which may be of one."""
+        return Member(self.windows, ready.source, ready.decoder, self.uncertainty)
 
     def restore(self, answered: Answered) -> Converted:
         """Bring an answer back to the source's grid, on the processor; safe beside other stages.
@@ -224,11 +250,13 @@ class Converter:
         """
         ready, windowed, seconds = answered.ready, answered.windowed, dict(answered.seconds)
         prepared, decoder, encoded = ready.prepared, ready.decoder, windowed.encoded
-        judged = self._judged(encoded, prepared)  # before decoding, which fills what is outside
-        odd = self._odd_source(prepared)
         with timed(seconds, "restore"):
+            # Before decoding, which fills what is outside.
+            judged, trust = judge_image(self.monitor, self.judge, windowed, ready)
             decoded = decoder.decode(encoded.numpy(), ready.keep, prepared)
+            spread = deviation_of(answered, self.preprocessing)
         body_fraction = float(prepared.body_native.mean())
+        trust = trust_of(ready, trust, body_fraction, self.judge, decoded.facts)
         facts = {
             "answer": self.answer,
             "kind": self.wanted().kind,
@@ -238,10 +266,13 @@ class Converter:
             "windows": len(windowed.tiling) - windowed.skipped,
             "windows_skipped": windowed.skipped,
             **({"stages": self.stages} if self.upstream is not None else {}),
+            **({"members": 1 + len(self.members)} if self.members else {}),
+            **spread.facts,
             **({"monitor": judged.as_json()} if judged else {}),
             "spacing_mm": [round(float(mm), 6) for mm in prepared.native.spacing_mm],
             "run_spacing_mm": [round(float(mm), 6) for mm in prepared.grid.spacing_mm],
             "body_fraction": round(body_fraction, 4),
+            "trust": trust.as_json(),
             "device": self.device.type,
             "precision": self.precision,
             "seconds": {phase: round(duration, 3) for phase, duration in seconds.items()},
@@ -251,32 +282,13 @@ class Converter:
                         *ready.before.get("warnings", ()),
                         *prepared.warnings,
                         *windowed.spared,
-                        *doubts_of(prepared, body_fraction),
-                        *odd,
-                        *(judged.warnings if judged else ()),
+                        *answered.warnings,
                     )
                 )
             ),
         }
         volume = Volume(decoded.data, prepared.native, decoder.unit)
-        return Converted(volume, facts, decoded.lesions, decoded.beside)
-
-    def _judged(self, encoded: Tensor, prepared: PreparedSource) -> Verdict | None:
-        """Return what the monitor says of an encoded answer (1, X, Y, Z)."""
-        if self.monitor is None:
-            return None
-        (codec,) = prepared.target_codecs.values()
-        spacing = prepared.grid.spacing_mm.tolist()
-        return self.monitor.judge(
-            encoded[0].numpy(), prepared.body, spacing_mm=spacing, codec=codec
-        )
-
-    def _odd_source(self, prepared: PreparedSource) -> tuple[str, ...]:
-        """Return what the monitor says of the source's first channel."""
-        if self.monitor is None:
-            return ()
-        spacing = prepared.grid.spacing_mm.tolist()
-        return self.monitor.judge_source(prepared.source[0], prepared.body, spacing_mm=spacing)
+        return Converted(volume, facts, decoded.lesions, {**decoded.beside, **spread.beside}, trust)
 
     def _keep(self, prepared: PreparedSource) -> Keep:
         """Return the voxels (X, Y, Z) to answer; the others become background. None: all."""

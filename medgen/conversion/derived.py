@@ -15,6 +15,7 @@ from medgen.conversion.anomaly_decoder import MASKED, Z_MAP
 from medgen.conversion.decoding import UNIT_OF_LABELS
 from medgen.conversion.provenance import Provenance
 from medgen.conversion.stages import Converted
+from medgen.conversion.uncertainty import DEVIATION
 from medgen.dicom import SeriesFacts
 from medgen.method import Answer
 from medgen.problems import Problem, Refusal
@@ -24,8 +25,12 @@ if TYPE_CHECKING:
     from medgen.dicom.derived import Derivation, WrittenSeries
 
 SAME_PLACE_MM = 0.05
-QUANTITIES: Mapping[str | None, str] = {None: "residual", Z_MAP: "residual z-score"}
-"""What the maps of an anomaly answer and beside it hold."""
+QUANTITIES: Mapping[str | None, str] = {
+    None: "residual",
+    Z_MAP: "residual z-score",
+    DEVIATION: "standard deviation",
+}
+"""What the maps of an anomaly answer hold, and those beside any answer."""
 _PATIENT = ("PatientID", "PatientName")
 _PLACE = (*_PATIENT, "StudyInstanceUID", "FrameOfReferenceUID")
 SAME_VOXELS = 0.99
@@ -162,7 +167,7 @@ def write_dicom(
     if volume.unit == UNIT_OF_LABELS:
         names = _names(facts["labels"]) if name is None else {1: MASKED}
         return _write_labels(folder, volume, names, origins)
-    if facts.get("kind") == "anomaly":
+    if name == DEVIATION or facts.get("kind") == "anomaly":
         return _write_map(folder, volume, QUANTITIES[name], origins)
     from medgen.dicom.images import write_image_series
 

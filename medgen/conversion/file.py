@@ -18,6 +18,8 @@ from medgen.conversion.lesion_table import table_of
 from medgen.conversion.progress import Progress
 from medgen.conversion.provenance import NOTICE, Provenance, versions
 from medgen.conversion.stages import Converted
+from medgen.conversion.trust import Trust, Verdict
+from medgen.conversion.uncertainty import DEVIATION
 from medgen.dicom import SeriesFacts
 from medgen.files import remove_whole, sha256_of_json, write_json, write_text
 from medgen.problems import MedgenError
@@ -37,6 +39,10 @@ class Record:
     warnings: tuple[str, ...]
     dicom_digest: str = ""
     """Of the DICOM series, where one was written."""
+    verdict: Verdict = "pass"
+    """Whether the answer may be believed."""
+    reasons: tuple[str, ...] = ()
+    """Why not, the gravest first."""
 
 
 def convert_files(
@@ -51,7 +57,7 @@ def convert_files(
     """Convert a case's source files into `output`, with `NAME.json` beside it.
 
     Where the run lists lesions, `NAME_lesions.tsv` is written too; where it scores anomalies and is
-    calibrated, `NAME_z` and `NAME_mask`.
+    calibrated, `NAME_z` and `NAME_mask`; where the converter has an uncertainty, `NAME_std`.
 
     Args:
         converter: the model at work.
@@ -140,7 +146,16 @@ def write_converted(
         for output in (outputs.file, outputs.series, *beside):
             remove(output)
         raise
-    return Record(digest_of_inputs(digests), main, clipped, warnings, dicom["digest"])
+    trust = converted.trust or Trust()
+    return Record(
+        digest_of_inputs(digests),
+        main,
+        clipped,
+        warnings,
+        dicom["digest"],
+        trust.verdict,
+        trust.reasons,
+    )
 
 
 def _write_series(
@@ -182,7 +197,8 @@ def _write_volumes(outputs: Outputs, converted: Converted) -> tuple[str, int, di
     for name, volume in converted.beside.items():
         path = outputs.volume_beside(name)
         assert path is not None
-        beside[name] = write_volume(path, volume, dtype=_dtype(volume)).digest
+        dtype_beside = _dtype(volume, whole=name != DEVIATION)
+        beside[name] = write_volume(path, volume, dtype=dtype_beside).digest
     noted = {"dtype": dtype, **({BESIDE: beside} if beside else {})}
     return written.digest, written.clipped_voxels, noted
 

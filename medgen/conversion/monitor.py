@@ -9,43 +9,53 @@ outline can.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from medgen.data import Codec, outline, with_rim
-from medgen.data.domain import Domain, alike, contrast_of, interior, layers_of
-from medgen.data.masks import Mask, Spacing, dice
+from medgen.conversion.trust import Finding, Limits
+from medgen.data import Codec, Regions, outline
+from medgen.data.domain import Domain, alike, face_of
+from medgen.data.masks import dice
 from medgen.problems import Refusal
 
 WEAK_CONTRAST = 0.5
-"""Share of the domain's contrast below which an answer is pale."""
+"""Share of the domain's contrast below which an answer is pale; at 0 it is inverted."""
 
-FAR = 2.0
+FAR = Limits(2.0, 4.0)
 """Times the distance of the domain's own farthest case beyond which a histogram is another's."""
 
 LEAST_FARTHEST = 0.1
 """Share of the domain's spread that its farthest case is taken for at least: few training cases
 are alike by chance, and a single one has no other to differ from."""
 
-FLAT = 0.25
-"""Share of the domain's standard deviation below which an answer shows next to nothing inside."""
+FLAT = Limits(0.75, 0.9)
+"""What the standard deviation inside lacks of the domain's, as a share: beyond, an answer shows
+next to nothing."""
 
-LEAST_ALIKE = 0.5
-"""Correlation of layers below which tissues are taken for others: of true images on sample heads it
-is above 0.8, of an MR in place of a CT below 0.2."""
+UNLIKE = Limits(0.5, 1.0)
+"""1 less the correlation of layers, beyond which tissues are taken for others: of true images on
+sample heads it is below 0.2, of an MR in place of a CT above 0.8."""
 
-LEAST_DICE = 0.8
-"""Dice overlap of source's and answer's outlines below which anatomy was lost or made up."""
+OUTLINE = Limits(0.2, 0.5)
+"""1 less the Dice of source's and answer's outlines, beyond which anatomy was lost or made up."""
+
+OUTLINE_SLACK = 0.1
+"""How much below the least Dice of a training target's own outline an answer's may be."""
+
+LEARNED = 0.9
+"""Share of the body that losses must have looked at for histogram and outline to be judged: a mask
+column that leaves more out leaves the network free there, and conversion has no mask."""
 
 TINY = 1e-6
 """The least spread, in encoded units, that distances are measured by."""
 
 
 @dataclass(frozen=True)
-class Verdict:
+class Judgement:
     """What was found of one answer."""
 
     contrast: float
@@ -69,11 +79,11 @@ class Verdict:
     """How much speaks against the answer, 0 or more; constant at the domain's median: 1 or more."""
     faults: tuple[str, ...]
     """What is wrong in few words that are the same in every case, to be counted."""
-    warnings: tuple[str, ...]
-    """The same in a sentence each, with the figures."""
+    findings: tuple[Finding, ...]
+    """The same in a sentence each, with the figures, and how grave it is."""
 
     def as_json(self) -> dict[str, Any]:
-        """Return plain JSON values, None for what is not known; without the warnings."""
+        """Return plain JSON values, None for what is not known; without the findings."""
         return {
             "contrast": _number(self.contrast),
             "histogram_distance": self.histogram_distance,
@@ -90,40 +100,16 @@ class Monitor:
     """Hold answers against the training images of the domain that they should look like."""
 
     domain: Domain
-    source: Domain | None = None
-    """What the method's own sources looked like."""
+    least_overlap: float | None = None
+    """The least Dice of a training target's outline and its source's; None: not known."""
+    learned: float = 1.0
+    """The share of the body that the losses looked at; elsewhere an answer may be anything."""
 
-    def judge_source(
-        self, encoded: NDArray[np.float32], body: Mask, *, spacing_mm: Spacing
-    ) -> tuple[str, ...]:
-        """Return what speaks against the source itself: another modality, or the other direction.
-
-        Takes the encoded source (X, Y, Z) and its body without a rim. A network answers to whatever
-        it is given; a CT in the place of an MR has its own layers, whatever its scale.
-        """
-        if self.source is None or not self.source.layers:
-            return ()
-        rimmed = with_rim(body, spacing_mm=spacing_mm)
-        wanted = np.asarray(self.source.layers)
-        known = layers_of(encoded, rimmed, spacing_mm=spacing_mm)[: len(wanted)]
-        found = alike(known, wanted)
-        if math.isnan(found):
-            return ("doubtful source: it shows no body whose layers could be compared",)
-        if found < LEAST_ALIKE:
-            return (
-                f"doubtful source: its values by depth below the surface correlate by {found:.2f} "
-                f"with the training images' of its column, below {LEAST_ALIKE:g}; is it of this "
-                "modality, and the direction right?",
-            )
-        return ()
-
-    def judge(
-        self, encoded: NDArray[np.float32], body: Mask, *, spacing_mm: Spacing, codec: Codec
-    ) -> Verdict:
+    def judge(self, encoded: NDArray[np.float32], regions: Regions, *, codec: Codec) -> Judgement:
         """Judge a method's own answer, before background is filled in.
 
-        Takes the encoded answer (X, Y, Z) on the working grid, the source's body on it without a
-        rim, and the codec that decodes it. Values count inside the body alone, less its edge.
+        Takes the encoded answer (X, Y, Z) on the working grid, the regions of the source's body on
+        it, and the codec that decodes it. Values count inside the body alone, less its edge.
         `doubt` is the histogram's distance in mean deviations of the domain from its median, plus
         what the outline's Dice and the layers' correlation lack of 1, plus 1 for inverted contrast
         or one that cannot be told.
@@ -131,90 +117,103 @@ class Monitor:
         """
         if not np.isfinite(encoded).all():
             unknown = math.nan
-            return Verdict(unknown, unknown, unknown, unknown, unknown, unknown, (), ())
-        domain = self.domain
-        rimmed = with_rim(body, spacing_mm=spacing_mm)
-        inside = encoded[interior(rimmed, spacing_mm=spacing_mm)]
-        measured = contrast_of(encoded, rimmed, spacing_mm=spacing_mm)
-        contrast = math.nan
-        if measured is not None and domain.contrast != 0.0:
-            contrast = measured / domain.contrast
-        unseen = measured is None and domain.contrast != 0.0
-        distance = domain.distance_to(inside)
-        overlap = _outline_dice(encoded, body, spacing_mm=spacing_mm, codec=codec)
-        layers = self._layers(encoded, rimmed, spacing_mm)
+            return Judgement(unknown, unknown, unknown, unknown, unknown, unknown, (), ())
+        domain, face = self.domain, face_of(encoded, regions)
+        known = face.contrast is not None and domain.contrast != 0.0
+        contrast = (face.contrast or 0.0) / domain.contrast if known else math.nan
+        unseen = face.contrast is None and domain.contrast != 0.0
+        distance = domain.distance_to(np.asarray(face.shares))
+        overlap = _outline_dice(encoded[regions.every], regions, codec)
+        wanted = np.asarray(domain.layers)
+        layers = alike(np.asarray(face.layers)[: len(wanted)], wanted) if len(wanted) else math.nan
         doubt = distance / max(domain.spread, TINY) + 1.0 - overlap
         doubt += float(contrast <= 0.0 or unseen)
         if domain.layers:  # without layers, as of a flat answer, none are alike
             doubt += 1.0 if math.isnan(layers) else 1.0 - layers
-        spread = float(np.std(inside, dtype=np.float64)) / max(domain.deviation, TINY)
-        faults = self._faults(contrast, distance, overlap, spread, codec)
-        if unseen:
-            faults["no background"] = (
-                "no air around the body is in view, as the training images have it: whether the "
-                "contrast is inverted cannot be told"
-            )
-        if layers < LEAST_ALIKE:
-            faults["other layers"] = (
-                f"values by depth below the surface correlate by {layers:.2f} with the training "
-                f"images', below {LEAST_ALIKE:g}: tissues are taken for others"
-            )
-        return Verdict(
+        spread = float(np.std(face.shares)) / max(domain.deviation, TINY)
+        findings = [
+            *_contrast_findings(contrast, unseen=unseen),
+            *(self._histogram_findings(distance, codec) if self.learned >= LEARNED else ()),
+            *_likeness_findings(spread, layers),
+            *(self._outline_findings(overlap) if self.learned >= LEARNED else ()),
+        ]
+        return Judgement(
             contrast=contrast,
             histogram_distance=distance * codec.gain,
             outline_dice=overlap,
             spread=spread,
             layers=layers,
             doubt=doubt,
-            faults=tuple(faults),
-            warnings=tuple(f"{fault}: {found}" for fault, found in faults.items()),
+            faults=tuple(found.reason.split(":")[0] for found in findings),
+            findings=tuple(findings),
         )
 
-    def _layers(self, encoded: NDArray[np.float32], rimmed: Mask, spacing_mm: Spacing) -> float:
-        """Return how alike the answer's layers are to the domain's."""
-        wanted = np.asarray(self.domain.layers)
-        if not len(wanted):
-            return math.nan
-        return alike(layers_of(encoded, rimmed, spacing_mm=spacing_mm)[: len(wanted)], wanted)
+    def _histogram_findings(self, distance: float, codec: Codec) -> Iterator[Finding]:
+        farthest = max(self.domain.distance, LEAST_FARTHEST * self.domain.spread, TINY)
+        verdict = FAR.verdict(distance / farthest)
+        if verdict != "pass":
+            own, most = distance * codec.gain, FAR.beyond(verdict) * farthest * codec.gain
+            said = (
+                f"strange intensities: the histogram is {own:.3g} {codec.unit} from the training "
+                f"images', which are up to {farthest * codec.gain:.3g} from each other; the limit "
+                f"is {most:.3g}"
+            )
+            yield Finding("answer_histogram", verdict, said)
 
-    def _faults(
-        self, contrast: float, distance: float, overlap: float, spread: float, codec: Codec
-    ) -> dict[str, str]:
-        """Return what is wrong, and the sentence that says how far."""
-        faults = {}
-        share = f"body less background is {contrast:.2f} times that of the training images"
-        if contrast <= 0.0:
-            faults["inverted contrast"] = share
-        elif contrast < WEAK_CONTRAST:
-            faults["weak contrast"] = f"{share}, below {WEAK_CONTRAST:g}"
-        farthest = max(self.domain.distance, LEAST_FARTHEST * self.domain.spread)
-        if distance > FAR * farthest:
-            own, most = distance * codec.gain, FAR * farthest * codec.gain
-            faults["strange intensities"] = (
-                f"the histogram is {own:.3g} {codec.unit} from the training images', "
-                f"which are up to {most / FAR:.3g} from each other; beyond {most:.3g} is doubtful"
+    def _outline_findings(self, overlap: float) -> Iterator[Finding]:
+        usual = 0.0 if self.least_overlap is None else OUTLINE_SLACK + 1.0 - self.least_overlap
+        limits = Limits(max(OUTLINE.warn, usual), OUTLINE.fail)
+        verdict = limits.verdict(1.0 - overlap)
+        if verdict != "pass":
+            said = (
+                f"changed outline: Dice {overlap:.2f} of the source's body and the answer's, below "
+                f"{1.0 - limits.beyond(verdict):.2g}"
             )
-        if spread < FLAT:
-            faults["nearly constant"] = (
-                f"values inside vary {spread:.2f} times as much as the training images', "
-                f"below {FLAT:g}"
-            )
-        if overlap < LEAST_DICE:
-            faults["changed outline"] = (
-                f"Dice {overlap:.2f} of the source's body and the answer's, below {LEAST_DICE:g}"
-            )
-        return faults
+            yield Finding("outline", verdict, said)
 
 
-def _outline_dice(
-    encoded: NDArray[np.float32], body: Mask, *, spacing_mm: Spacing, codec: Codec
-) -> float:
+def _contrast_findings(contrast: float, *, unseen: bool) -> Iterator[Finding]:
+    """Yield what body less background says; NaN where it is not known."""
+    share = f"body less background is {contrast:.2f} times that of the training images"
+    if contrast <= 0.0:
+        yield Finding("answer_contrast", "fail", f"inverted contrast: {share}")
+    elif contrast < WEAK_CONTRAST:
+        said = f"weak contrast: {share}, below {WEAK_CONTRAST:g}"
+        yield Finding("answer_contrast", "warn", said)
+    if unseen:
+        said = (
+            "no background: no air around the body is in view, as the training images have it: "
+            "whether the contrast is inverted cannot be told"
+        )
+        yield Finding("answer_contrast", "warn", said)
+
+
+def _likeness_findings(spread: float, layers: float) -> Iterator[Finding]:
+    """Yield what anatomy an answer lacks, or has elsewhere."""
+    verdict = FLAT.verdict(1.0 - spread)
+    if verdict != "pass":
+        said = (
+            f"nearly constant: values inside vary {spread:.2f} times as much as the training "
+            f"images', below {1.0 - FLAT.beyond(verdict):g}"
+        )
+        yield Finding("answer_spread", verdict, said)
+    verdict = UNLIKE.verdict(1.0 - layers)
+    if verdict != "pass":
+        said = (
+            f"other layers: values by depth below the surface correlate by {layers:.2f} with the "
+            f"training images', below {1.0 - UNLIKE.beyond(verdict):g}: tissues are taken for "
+            "others"
+        )
+        yield Finding("answer_layers", verdict, said)
+
+
+def _outline_dice(seen: NDArray[np.float32], regions: Regions, codec: Codec) -> float:
     """Return the Dice of the source's body and the answer's; 0 where the answer shows none."""
     try:
-        found = outline(codec.decode(encoded), unit=codec.unit, spacing_mm=spacing_mm)
+        found = outline(codec.decode(seen), unit=codec.unit, spacing_mm=regions.spacing_mm)
     except Refusal:
         return 0.0
-    return dice(body, found)
+    return dice(regions.body, found)
 
 
 def _number(value: float) -> float | None:

@@ -16,8 +16,9 @@ from torch import Tensor
 
 from medgen.conversion.decoding import Decoder, Keep
 from medgen.conversion.lesion_table import Lesion
+from medgen.conversion.trust import Trust
 from medgen.conversion.windows import Windowed
-from medgen.data import PreparedSource
+from medgen.data import PreparedSource, Regions
 from medgen.volumes import Volume
 
 
@@ -35,6 +36,17 @@ class Ready:
     seconds: Mapping[str, float]
     before: Mapping[str, Any] = field(default_factory=dict)
     """In a chain, the facts of the stages before."""
+    trust: Trust | None = None
+    """What the sources are like beside the training cases'; None where that was not looked at."""
+    regions: Regions | None = None
+    """Where in the body that was, for the answer to be looked at in the same places."""
+    members: tuple[Ready | Waiting, ...] = ()
+    """The same case, made ready for the other members of an ensemble."""
+
+    @property
+    def digests(self) -> dict[str, str]:
+        """Return the digest of each volume; of what a chain feeds there is none."""
+        return {column: volume.digest for column, volume in self.volumes.items()}
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,6 +55,8 @@ class Waiting:
 
     before: Ready | Waiting
     volumes: Mapping[str, Volume]
+    members: tuple[Ready | Waiting, ...] = ()
+    """The same case, made ready for the other members of an ensemble."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,6 +70,8 @@ class Answered:
     """(K, X, Y, Z): the standard deviation over several answers, encoded; None: not asked for."""
     spread_facts: Mapping[str, Any] = field(default_factory=dict)
     """How the deviation was found, as plain JSON values."""
+    warnings: tuple[str, ...] = ()
+    """What about the deviation deserves one."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,3 +86,5 @@ class Converted:
     """The connected parts of the classes that are listed; None where none are."""
     beside: Mapping[str, Volume] = field(default_factory=dict)
     """Other volumes on the same grid, by what follows the case's name in theirs."""
+    trust: Trust | None = None
+    """Whether the answer may be believed; None where that was not looked at."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
 Verdict = Literal["pass", "warn", "fail"]
@@ -42,10 +42,47 @@ class Trust:
         worst_first = sorted(self.findings, key=lambda found: -SEVERITY.index(found.verdict))
         return tuple(found.reason for found in worst_first)
 
+    def __add__(self, other: Trust) -> Trust:
+        """Return what both found, each finding once; of a measure that both have, the other's."""
+        findings = tuple(dict.fromkeys((*self.findings, *other.findings)))
+        return Trust(findings, {**self.measures, **other.measures})
+
     def as_json(self) -> dict[str, Any]:
-        """Return plain JSON values."""
+        """Return plain JSON values; measures in six digits."""
+        measures = {
+            name: None if value is None else float(f"{value:.6g}")
+            for name, value in self.measures.items()
+        }
         return {
             "verdict": self.verdict,
-            "findings": [vars(found) for found in self.findings],
-            "measures": dict(self.measures),
+            "findings": [asdict(found) for found in self.findings],
+            "measures": measures,
         }
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> Trust:
+        """Read what `as_json` wrote."""
+        findings = tuple(
+            Finding(str(found["check"]), found["verdict"], str(found["reason"]))
+            for found in value["findings"]
+        )
+        return cls(findings, dict(value["measures"]))
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Where a measure, of which more is worse, becomes doubtful, and where it may not be used."""
+
+    warn: float
+    fail: float | None = None
+    """None: by itself it never is."""
+
+    def verdict(self, value: float) -> Verdict:
+        """Return what a value beyond the limits comes to; NaN passes."""
+        if self.fail is not None and value > self.fail:
+            return "fail"
+        return "warn" if value > self.warn else "pass"
+
+    def beyond(self, verdict: Verdict) -> float:
+        """Return the limit that a verdict other than `pass` went beyond."""
+        return self.fail if verdict == "fail" and self.fail is not None else self.warn

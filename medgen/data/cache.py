@@ -22,8 +22,8 @@ from medgen.files import TEMPORARY_PREFIX, sha256_of_json
 from medgen.problems import ConfigurationError, MedgenError, Problem, Refusal
 from medgen.volumes import Volume, digest_of
 
-CACHE_VERSION = 7
-"""Raised whenever the same files and settings would give other arrays."""
+CACHE_VERSION = 8
+"""Raised whenever the same files and settings would give other arrays, or something beside them."""
 
 ABANDONED_SECONDS = 86400.0
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import zlib
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from medgen.data.intensity import Codec
+from medgen.data.look import Look
 from medgen.data.position import BodyBox, body_box
 from medgen.data.prepared import PreparedCase
 from medgen.files import write_json
@@ -72,6 +73,8 @@ class CachedCase:
     """Voxels of each class from 1 on, in the order of `labelled`."""
     target_jitter: tuple[bool, ...] = ()
     """The same as `jitter` of each target channel; empty: of none."""
+    looks: Mapping[str, tuple[Look, ...]] = field(default_factory=dict)
+    """How the images of each role are, in the order of its columns."""
 
     @cached_property
     def body_box(self) -> BodyBox:
@@ -121,6 +124,9 @@ def _describe(prepared: PreparedCase, folder: Path, class_counts: list[int]) -> 
         "warnings": list(prepared.warnings),
         "overlaps": dict(prepared.overlaps),
         "class_counts": class_counts,
+        "looks": {
+            role: [look.as_json() for look in looks] for role, looks in prepared.looks.items()
+        },
         "checksums": {file.stem: _checksum(file) for file in files},
     }
 
@@ -145,6 +151,10 @@ def read_entry(
             warnings=tuple(meta["warnings"]),
             overlaps=meta["overlaps"],
             class_counts=tuple(int(count) for count in meta["class_counts"]),
+            looks={
+                role: tuple(Look.from_json(look) for look in looks)
+                for role, looks in meta["looks"].items()
+            },
         )
     except (FileNotFoundError, NotADirectoryError, ValueError, KeyError, TypeError, Refusal):
         return None

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from medgen.data.intensity import Codec
+from medgen.data.look import Look
 from medgen.data.masks import Mask
 from medgen.volumes import Grid
 
@@ -45,3 +46,5 @@ class PreparedCase:
     grid: Grid
     warnings: tuple[str, ...] = ()
     overlaps: Mapping[str, float] = field(default_factory=dict)
+    looks: Mapping[str, tuple[Look, ...]] = field(default_factory=dict)
+    """How the images of each role are, in the order of its columns."""

@@ -28,10 +28,12 @@ from medgen.data.fed import Fed, append_fed
 from medgen.data.frame import Frame, body_on, frame_of, rim_along
 from medgen.data.intensity import Codec, unit_of
 from medgen.data.jitter import jitters
+from medgen.data.look import Look, looks_at
 from medgen.data.masks import Mask, with_rim
 from medgen.data.pairing import check_frames_of_reference
 from medgen.data.prepared import PreparedCase, PreparedSource
 from medgen.data.promised import in_promised_units, notes_of
+from medgen.data.regions import regions_of
 from medgen.data.stripping import stripped
 from medgen.problems import Problem, Refusal
 from medgen.volumes import Volume, field_of_view, resample
@@ -62,6 +64,8 @@ class Preprocessing:
     """Answers are images in the target's scale; False: labels, and the target is only looked at."""
     inside_mask: bool = False
     """The mask column is the body, and outside of it there is nothing: conversion is given it."""
+    device: str = "cpu"
+    """Where volumes are interpolated; answers are the same to rounding."""
 
     @property
     def source_columns(self) -> tuple[str, ...]:
@@ -72,6 +76,11 @@ class Preprocessing:
     def inputs(self) -> tuple[str, ...]:
         """Return the source's columns, and what a chain feeds."""
         return (*self.source_columns, *([self.fed.column] if self.fed else []))
+
+    @property
+    def looked_at(self) -> tuple[str, ...]:
+        """Return the source's columns whose channels the method sees: none where a fed one is."""
+        return () if self.fed is not None and self.fed.replaces else self.source_columns
 
     @property
     def given(self) -> tuple[str, ...]:
@@ -136,7 +145,7 @@ class Preprocessing:
         with placed(reference):
             volume = require(volumes, reference)
             unit = unit_of(self.intensity[reference])
-            how: Any = {"unit": unit, "settings": self.settings}
+            how: Any = {"unit": unit, "settings": self.settings, "device": self.device}
             if self.inside_mask:
                 how["mask"] = lambda grid: mask_column(grid, volumes, self.roles.mask)
             return frame_of(reference, volume, **how)
@@ -205,6 +214,8 @@ class Preprocessing:
         seen: Mask = np.ones(frame.grid.shape, dtype=np.bool_)
         arrays: dict[str, Array] = {}
         codecs: dict[str, Codec] = {}
+        looks: dict[str, tuple[Look, ...]] = {}
+        regions = regions_of(frame.body, spacing_mm=frame.grid.spacing_mm)
         warnings: dict[str, None] = dict.fromkeys(notes_of(volumes))
         overlaps: dict[str, float] = {}
         for key, columns in (("source", self.source_columns), ("target", self.target_columns)):
@@ -216,6 +227,9 @@ class Preprocessing:
                 )
                 arrays[key] = channels.encoded
                 codecs.update(channels.codecs)
+                own = self.looked_at if key == "source" else columns
+                seen_of = channels.encoded, channels.codecs, volumes, frame.body, regions
+                looks[key] = looks_at(own, *seen_of)
                 warnings.update(dict.fromkeys(channels.warnings))
                 overlaps.update(channels.overlaps)
                 seen = seen & channels.seen if key == "target" else seen
@@ -245,7 +259,7 @@ class Preprocessing:
             raise Refusal(Problem("E_EMPTY_MASK", message, "check the mask and the pair"))
         # Cropped to the body as at conversion, never to a mask column: windows would meet there
         # what no patch has shown, and instance norms answer to all that a window holds.
-        return PreparedCase(arrays, codecs, frame.grid, tuple(warnings), overlaps)
+        return PreparedCase(arrays, codecs, frame.grid, tuple(warnings), overlaps, looks)
 
     def restore(self, values: Array, prepared: PreparedSource, *, background: float) -> Array:
         """Carry an answer (X, Y, Z) from the working grid to the source's own grid, float32.
@@ -254,9 +268,10 @@ class Preprocessing:
         never leaves the range of the answer.
         """
         order = 3 if self.interpolation == "spline" else 1
-        restored = resample(values, prepared.grid, prepared.native, order=order, outside=background)
+        grids, place = (prepared.grid, prepared.native), self.device
+        restored = resample(values, *grids, order=order, outside=background, device=place)
         if order == 3:
-            inside = field_of_view(prepared.grid, prepared.native)
+            inside = field_of_view(*grids)
             low, high = float(values.min()), float(values.max())
             restored[inside] = np.clip(restored[inside], low, high)
         return restored
@@ -299,8 +314,7 @@ class Preprocessing:
         columns: tuple[str, ...],
         known: Mapping[str, Codec],
     ) -> Channels:
-        scales = Scales(self.intensity, self.cohort)
-        least = self.settings.min_overlap
+        scales, least = Scales(self.intensity, self.cohort), self.settings.min_overlap
         return encode_columns(
             frame, volumes, columns, scales=scales, known=known, min_overlap=least
         )

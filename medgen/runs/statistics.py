@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from medgen.data import Domain
+from medgen.data import Domain, Usual
 
 
 @dataclass(frozen=True)
@@ -25,6 +25,10 @@ class Statistics:
     """Shares of the full dose in the training cases, where the table's `dose_fraction` says so."""
     domains: Mapping[str, Domain] = field(default_factory=dict)
     """How the training cases' images look, by the role that an unpaired answer belongs to."""
+    usual: Mapping[str, Mapping[str, Usual]] = field(default_factory=dict)
+    """By role and column: what is usual among the training cases; empty in older runs."""
+    label_ml: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+    """The least and the largest volume of each class in a training case, in millilitres."""
     decoded: Mapping[str, Mapping[str, tuple[float, float]]] = field(default_factory=dict)
     """By the same role: the range that decodes answers of each percentile-scaled column."""
 
@@ -47,6 +51,11 @@ class Statistics:
             "kept": sorted(self.kept),
             "dose_fractions": list(self.dose_fractions),
             "domains": {role: domain.as_json() for role, domain in self.domains.items()},
+            "usual": {
+                role: {column: usual.as_json() for column, usual in columns.items()}
+                for role, columns in self.usual.items()
+            },
+            "label_ml": {name: list(bounds) for name, bounds in self.label_ml.items()},
             "decoded": {
                 role: {column: list(bounds) for column, bounds in ranges.items()}
                 for role, ranges in self.decoded.items()
@@ -65,6 +74,11 @@ class Statistics:
             domains={
                 role: Domain.from_json(domain) for role, domain in value.get("domains", {}).items()
             },
+            usual={
+                role: {column: Usual.from_json(usual) for column, usual in columns.items()}
+                for role, columns in value.get("usual", {}).items()
+            },
+            label_ml=_ranges(value.get("label_ml", {})),
             decoded={role: _ranges(ranges) for role, ranges in value.get("decoded", {}).items()},
         )
 

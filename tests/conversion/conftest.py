@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar
 
 import pytest
@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from medgen.config import ConvertConfig, PreprocessingConfig, Roles
 from medgen.conversion import Converter
 from medgen.conversion.monitor import Monitor
+from medgen.conversion.uncertainty import Sampling
 from medgen.data import Classes, Preprocessing
 from medgen.method import Answer, Batch, Clock, Losses, Method, Minimize, OptimizerSpec
 
@@ -70,6 +71,8 @@ def make_converter(
     answer: str | None = None,
     monitor: Monitor | None = None,
     lists_lesions: bool = False,
+    uncertainty: Sampling | None = None,
+    members: Sequence[Converter] = (),
     **convert: Any,
 ) -> Converter:
     """Make a converter from column `mr` to column `ct` around a function."""
@@ -97,6 +100,8 @@ def make_converter(
         answer=answer,
         monitor=monitor,
         lists_lesions=lists_lesions,
+        uncertainty=uncertainty,
+        members=members,
     )
 
 

@@ -12,16 +12,23 @@ from hypothesis import strategies as st
 from scipy import ndimage
 from scipy.stats import wasserstein_distance
 
-from medgen.data import CachedCase, with_rim
-from medgen.data.domain import SHARES, Domain, contrast_of, fit_domain, interior, shares
-from medgen.volumes import Grid
+from medgen.data import regions_of, with_rim
+from medgen.data.domain import (
+    SHARES,
+    Domain,
+    Face,
+    contrast_of,
+    face_of,
+    fit_domain,
+    shares,
+)
 
 SHAPE = (20, 20, 20)
 SPACING = (2.0, 2.0, 2.0)
-GRID = Grid(SHAPE, np.diag([*SPACING, 1.0]))
 AXES = np.ix_(*(np.linspace(-1, 1, count) for count in SHAPE))
 RADIUS = np.sqrt(sum((axis / 0.55) ** 2 for axis in AXES))
-BODY = with_rim(RADIUS < 1, spacing_mm=SPACING)
+BARE = RADIUS < 1
+BODY = with_rim(BARE, spacing_mm=SPACING)
 INSIDE = ndimage.distance_transform_edt(BODY, sampling=SPACING) > 7.0
 
 Draw = Callable[[np.random.Generator, int], np.ndarray]
@@ -34,9 +41,12 @@ DRAWS: dict[str, Draw] = {
 }
 
 
-def case_of(image: np.ndarray, body: np.ndarray = BODY, name: str = "c") -> CachedCase:
-    arrays = {"target": image[None].astype(np.float32), "body": body[None].astype(np.uint8)}
-    return CachedCase(name, arrays, {}, GRID, ())
+def face(image: np.ndarray, body: np.ndarray = BARE) -> Face:
+    return face_of(image.astype(np.float32), regions_of(body, spacing_mm=SPACING))
+
+
+def contrast(image: np.ndarray, body: np.ndarray = BARE) -> float | None:
+    return contrast_of(image, regions_of(body, spacing_mm=SPACING))
 
 
 def image_of(values: Draw, seed: int = 0, *, air: float = -1.0) -> np.ndarray:
@@ -81,10 +91,10 @@ def test_cases_count_alike_whatever_their_size() -> None:
     small = np.zeros(SHAPE, dtype=np.bool_)
     small[8:12, 8:12, 8:12] = True
     cases = [
-        case_of(image_of(DRAWS["constant"])),
-        case_of(np.where(small, 0.9, -1.0), small, "small"),
+        face(image_of(DRAWS["constant"])),
+        face(np.where(with_rim(small, spacing_mm=SPACING), 0.9, -1.0), small),
     ]
-    domain = fit_domain(cases, "target")
+    domain = fit_domain(cases)
     assert np.mean(domain.quantiles) == pytest.approx((0.1 + 0.9) / 2, abs=0.01)
     assert domain.distance == pytest.approx(0.8, abs=1e-6)
     assert domain.contrast == pytest.approx((1.1 + 1.9) / 2, abs=1e-6)
@@ -93,30 +103,23 @@ def test_cases_count_alike_whatever_their_size() -> None:
 def test_the_farthest_case_is_found() -> None:
     images = [image_of(DRAWS["normal"], seed) for seed in range(4)]
     images.append(images[0] + 0.3)
-    cases = [case_of(image, name=f"c{k}") for k, image in enumerate(images)]
+    cases = [face(image) for k, image in enumerate(images)]
     inside = [image[INSIDE].astype(np.float32) for image in images]
     expected = wasserstein_distance(inside[-1], np.concatenate(inside[:-1]))
-    assert fit_domain(cases, "target").distance == pytest.approx(expected, rel=0.01)
+    assert fit_domain(cases).distance == pytest.approx(expected, rel=0.01)
 
 
 def test_one_case_is_a_domain() -> None:
-    domain = fit_domain([case_of(image_of(DRAWS["normal"]))], "target")
+    domain = fit_domain([face(image_of(DRAWS["normal"]))])
     assert domain.distance == 0.0
     with pytest.raises(ValueError, match="case"):
-        fit_domain([], "target")
-
-
-def test_the_first_of_several_channels_is_measured() -> None:
-    image = image_of(DRAWS["normal"])
-    two = np.stack([image, image + 9.0]).astype(np.float32)
-    both = CachedCase("c", {"target": two, "body": BODY[None]}, {}, GRID, ())
-    assert fit_domain([both], "target") == fit_domain([case_of(image)], "target")
+        fit_domain([])
 
 
 def test_spread_median_and_deviation_are_those_of_the_values() -> None:
     image = image_of(DRAWS["skewed"], 5)
     inside = image[INSIDE]
-    domain = fit_domain([case_of(image)], "target")
+    domain = fit_domain([face(image)])
     assert domain.median == pytest.approx(np.median(inside), abs=0.03)
     assert domain.spread == pytest.approx(np.abs(inside - np.median(inside)).mean(), rel=0.02)
     assert domain.deviation == pytest.approx(inside.std(), rel=0.06)
@@ -128,18 +131,19 @@ def test_a_fringe_of_air_that_the_outline_took_in_changes_nothing() -> None:
     image = image_of(DRAWS["normal"], 2)
     fringed = image.copy()
     fringed[BODY & ~ndimage.binary_erosion(BODY)] = -1.0
-    clean, other = (fit_domain([case_of(found)], "target") for found in (image, fringed))
+    clean, other = (fit_domain([face(found)]) for found in (image, fringed))
     assert other.quantiles == clean.quantiles
     assert other.contrast == clean.contrast
 
 
 def test_a_body_that_is_all_edge_counts_whole() -> None:
     thin = np.zeros(SHAPE, dtype=np.bool_)
-    thin[8:11, 4:16, 4:16] = True
-    assert (interior(thin, spacing_mm=SPACING) == thin).all()
-    assert (interior(BODY, spacing_mm=SPACING) == INSIDE).all()
+    thin[8:10, 4:16, 4:16] = True
+    regions = regions_of(thin, spacing_mm=SPACING)
+    assert (regions.inside == with_rim(thin, spacing_mm=SPACING)).all()
+    assert (regions_of(BARE, spacing_mm=SPACING).inside == INSIDE).all()
     whole = np.ones(SHAPE, dtype=np.bool_)
-    assert interior(whole, spacing_mm=SPACING).all()  # the volume's end is no edge
+    assert regions_of(whole, spacing_mm=SPACING).inside.all()  # the volume's end is no edge
 
 
 def test_the_shell_is_near_the_body_and_outside_its_rim() -> None:
@@ -147,37 +151,30 @@ def test_the_shell_is_near_the_body_and_outside_its_rim() -> None:
     radius_mm = RADIUS * 0.55 * (SHAPE[0] - 1) / 2 * SPACING[0]
     image[BODY] = 1.0
     image[~BODY & (radius_mm < 0.55 * 19 + 9)] = -1.0
-    found = contrast_of(image, BODY, spacing_mm=SPACING)
+    found = contrast(image)
     assert found is not None
     assert 1.0 < found <= 2.0  # beyond 10 mm it would be below nought
-    assert contrast_of(image, np.ones(SHAPE, dtype=np.bool_), spacing_mm=SPACING) is None
+    assert contrast(image, np.ones(SHAPE, dtype=np.bool_)) is None
 
 
 @settings(max_examples=20, deadline=None)
 @given(st.floats(0.1, 5.0), st.floats(-3.0, 3.0))
 def test_contrast_follows_a_line_by_its_slope(slope: float, offset: float) -> None:
     image = image_of(DRAWS["normal"])
-    before = contrast_of(image, BODY, spacing_mm=SPACING)
-    after = contrast_of(slope * image + offset, BODY, spacing_mm=SPACING)
+    before = contrast(image)
+    after = contrast(slope * image + offset)
     assert before is not None
     assert after == pytest.approx(slope * before, rel=1e-9)
 
 
 def test_a_domain_without_any_shell_knows_no_contrast() -> None:
     whole = np.ones(SHAPE, dtype=np.bool_)
-    assert fit_domain([case_of(image_of(DRAWS["normal"]), whole)], "target").contrast == 0.0
+    assert fit_domain([face(image_of(DRAWS["normal"]), whole)]).contrast == 0.0
 
 
 def test_a_domain_survives_json_and_is_the_same_twice() -> None:
-    cases = [case_of(image_of(DRAWS["normal"], seed), name=f"c{seed}") for seed in range(3)]
-    domain = fit_domain(cases, "target")
+    cases = [face(image_of(DRAWS["normal"], seed)) for seed in range(3)]
+    domain = fit_domain(cases)
     assert Domain.from_json(json.loads(json.dumps(domain.as_json()))) == domain
-    assert fit_domain(cases, "target") == domain
+    assert fit_domain(cases) == domain
     assert len(domain.quantiles) == SHARES
-
-
-def test_progress_is_told() -> None:
-    told: list[tuple[int, int]] = []
-    cases = [case_of(image_of(DRAWS["constant"]), name=f"c{k}") for k in range(2)]
-    fit_domain(cases, "target", on_progress=lambda done, total: told.append((done, total)))
-    assert told == [(1, 2), (2, 2)]

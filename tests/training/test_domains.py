@@ -110,8 +110,9 @@ def test_without_a_truth_the_monitor_picks_the_weights(
     assert stored == session.statistics.domains
     assert set(stored) == {answer.target for answer in model.method.answers.values()}
     groups = {key: group.cases for group in session.batches._groups for key in group.keys}
-    assert stored["target"] == fit_domain(groups["target"], "target")
-    assert stored["source"] == fit_domain(groups["source"], "source")
+    for role, column in (("source", "mr"), ("target", "ct")):
+        faces = [case.looks[role][0].face for case in groups[role]]
+        assert stored[role] == fit_domain(faces) == model.statistics.usual[role][column].domain
     assert stored["target"].contrast > 0.2
     assert "c1" not in json.dumps(stored["target"].as_json())
 
