@@ -11,7 +11,7 @@ import secrets
 import shutil
 from collections.abc import Container, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from medgen.problems import ConfigurationError, Problem
 
@@ -125,25 +125,41 @@ def remove_leftovers(folder: Path, *, of: Container[str] | None = None) -> int:
 
 
 @contextlib.contextmanager
-def locked(folder: Path) -> Iterator[None]:
+def locked(
+    folder: Path, name: str = ".lock", *, shared: bool = False, wait: bool = False
+) -> Iterator[TextIO]:
     """Hold a folder for one writer; a second one is refused with E_LOCKED.
 
     The operating system drops the lock when its holder dies, so a kill leaves no stale lock.
+
+    Args:
+        folder: what to hold; made where it is not there.
+        name: the file in it that stands for what is held.
+        shared: whether others that share may hold it too.
+        wait: wait for the others to end instead of being refused.
+
+    Yields:
+        the lock's file, in which its holder may leave a note.
+
+    Raises:
+        ConfigurationError: E_LOCKED.
+        OSError: the folder cannot be written, or its file system has no locks.
     """
     import fcntl
 
     folder.mkdir(parents=True, exist_ok=True)
-    with (folder / ".lock").open("a") as stream:
+    kind = (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | (0 if wait else fcntl.LOCK_NB)
+    with (folder / name).open("a+", encoding="utf-8") as stream:
         try:
-            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
+            fcntl.flock(stream, kind)
+        except BlockingIOError:
             problem = Problem(
                 "E_LOCKED",
                 "another medgen process is writing to this folder",
                 "wait for it to end, or choose another folder",
             )
             raise ConfigurationError(problem) from None
-        yield
+        yield stream
 
 
 def _remove(path: Path) -> None:

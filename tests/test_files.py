@@ -1,3 +1,4 @@
+import errno
 import hashlib
 import json
 import os
@@ -18,6 +19,7 @@ from medgen.files import (
     replacing_folder,
     sha256_of_file,
     sha256_of_json,
+    writable,
     write_bytes,
     write_json,
     write_text,
@@ -248,6 +250,21 @@ def test_a_second_writer_is_refused_until_the_first_ends(tmp_path: Path) -> None
             pass
         assert folder.is_dir()
     with locked(folder):
+        pass
+
+
+def test_a_file_system_without_locks_is_not_taken_for_another_writer(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+    monkeypatch.setattr("fcntl.flock", refuse)
+    with (
+        pytest.raises(ConfigurationError, match=r"E_OUTPUT_UNWRITABLE.*[Nn]o locks available"),
+        writable(),
+        locked(tmp_path),
+    ):
         pass
 
 

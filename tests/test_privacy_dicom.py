@@ -134,7 +134,8 @@ def test_nothing_written_names_the_patient(
     assert verb(*train, "--run", out / "run", "--device", "cpu") == Exit.OK
     both = ["--format", "nifti,dicom", "--device", "cpu"]
     convert = ["convert", out / "run", "--data", table, "--output", out / "ct", *both]
-    assert verb(*convert) == Exit.OK
+    # Two steps teach nothing, and the answers' verdicts say so.
+    assert verb(*convert) in (Exit.OK, Exit.SOME_FAILED)
     evaluate = ["evaluate", "--prediction", out / "ct", "--data", table, "--column", "ct"]
     assert verb(*evaluate, "--output", out / "report") == Exit.OK
     assert verb("inspect", archive / "DOE^JANE_MRN123-0") == Exit.ALL_FAILED

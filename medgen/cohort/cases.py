@@ -10,6 +10,7 @@ from typing import Literal
 
 from medgen.cohort.directions import advice, direction_of, other_directions, pointed_at
 from medgen.cohort.manifest import FILE_NAME
+from medgen.cohort.previews import FOLDER as PREVIEWS
 from medgen.cohort.scores import FILE_NAME as SCORES
 from medgen.conversion import Outputs
 from medgen.data.table import CASE_ID, Row, read_table
@@ -21,6 +22,8 @@ from medgen.volumes import SUFFIXES, list_volumes, volume_name, with_choice
 from medgen.volumes.writing import WRITABLE_SUFFIXES
 
 DEFAULT_SUFFIX = ".nii.gz"
+INDEX = "index.html"
+"""The page of an output folder."""
 Format = Literal["nifti", "dicom"]
 _NO_CHOICE = Choice()
 NAME_ADVICE = (
@@ -50,6 +53,8 @@ class Job:
     """The folder of the DICOM series, where one is written."""
     beside: tuple[str, ...] = ()
     """What is written beside the answer, by what is added to its name."""
+    pictured: bool = False
+    """Whether a preview is drawn in the folder of the answer."""
 
     @property
     def where(self) -> Outputs:
@@ -232,7 +237,7 @@ def _job(case: Case, output: Path, formats: Container[Format]) -> Job:
     file = output / f"{case.name}{DEFAULT_SUFFIX}" if "nifti" in formats else None
     first = file or series
     assert first is not None  # the verb refuses an empty list of formats
-    return Job(case, first, series)
+    return Job(case, first, series, pictured=True)
 
 
 def _clashes(jobs: Sequence[Job]) -> list[Problem]:
@@ -241,7 +246,7 @@ def _clashes(jobs: Sequence[Job]) -> list[Problem]:
     A case `a.json` has a DICOM folder of the name that the sidecar of a case `a` has.
     """
     names = [{file.name.casefold() for file in job.written} for job in jobs]
-    tables = [FILE_NAME.casefold(), SCORES.casefold()]
+    tables = [name.casefold() for name in (FILE_NAME, SCORES, INDEX, PREVIEWS)]
     count = Counter([*tables, *(name for each in names for name in each)])
     message = "another file to be written has the same name as one of this case's"
     return [

@@ -14,8 +14,18 @@ class Interruption:
     """Note the first signal while the block runs; the second one raises KeyboardInterrupt."""
 
     def __init__(self) -> None:
-        self.wanted = False
+        self.signalled = False
+        self._stopped = False
         self._previous: dict[signal.Signals, Any] = {}
+
+    @property
+    def wanted(self) -> bool:
+        """Tell whether no other case shall be begun."""
+        return self.signalled or self._stopped
+
+    def stop(self) -> None:
+        """Ask for an end as a signal would, without being one."""
+        self._stopped = True
 
     def __enter__(self) -> Interruption:
         if threading.current_thread() is threading.main_thread():
@@ -28,6 +38,6 @@ class Interruption:
             signal.signal(number, previous)
 
     def _note(self, number: int, frame: FrameType | None) -> None:
-        if self.wanted:
+        if self.signalled:
             raise KeyboardInterrupt
-        self.wanted = True
+        self.signalled = True

@@ -1,21 +1,27 @@
 """The manifest of an output folder: one line per case, appended as the work goes on.
 
 A later line about a case replaces an earlier one. A line counts when it is complete: a process
-killed while it wrote one leaves a torn last line, which is passed over.
+killed while it wrote one leaves a torn last line, which is passed over. While the parts of a cohort
+are converted at once, each appends to a table of its own, whose lines are later than the manifest's
+until they are merged into it.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
+from medgen.cohort.parts import Part, tables
 from medgen.files import write_text
 from medgen.problems import ConfigurationError, Problem
 
 FILE_NAME = "manifest.tsv"
+
+BETWEEN = "; "
+"""What stands between several texts in one cell."""
 
 Status = Literal["started", "ok", "failed"]
 """`started` remains where the process was killed in the middle of a case."""
@@ -31,7 +37,7 @@ class Entry:
     """The codes of what went wrong, separated by commas."""
     input_digest: str = ""
     output_digest: str = ""
-    """In a `failed` line: an earlier call's answer is still there, and the digests are its own."""
+    """In a line that is not `ok`: an earlier call's answer may be there; all digests are its."""
     dicom_digest: str = ""
     """Of the DICOM series, where one was written."""
     weights_digest: str = ""
@@ -39,35 +45,35 @@ class Entry:
     seconds: float = 0.0
     clipped_voxels: int = 0
     warnings: str = ""
+    verdict: str = ""
+    """pass, warn or fail: whether the answer may be believed; empty where nobody looked."""
+    reasons: str = ""
+    """Why the verdict is what it is, the worst first."""
 
 
 COLUMNS = tuple(field.name for field in fields(Entry))
 HEADER = "\t".join(COLUMNS)
+HEADERS = ("\t".join(COLUMNS[:-2]), HEADER)
+"""Every version's, the oldest first; each has the columns of those before."""
 
 
 class Manifest:
     """The manifest of one folder, read once and appended to."""
 
-    def __init__(self, folder: Path) -> None:
-        """Read the folder's manifest, if it has one.
+    def __init__(self, folder: Path, part: Part | None = None) -> None:
+        """Read the folder's manifest, if it has one, and what parts have not merged into it yet.
+
+        Args:
+            folder: where the answers are.
+            part: the part whose table is appended to instead of the manifest itself.
 
         Raises:
             ConfigurationError: E_MANIFEST_FOREIGN where a file of that name is something else.
         """
-        self._path = folder / FILE_NAME
-        self._entries: dict[str, Entry] = {}
-        text = _read(self._path)
-        header, *lines = text.split("\n")
-        if not lines and HEADER.startswith(header):  # nothing, or a torn header
-            return
-        if header != HEADER:
-            message = f"{FILE_NAME} in the output folder was not written by this version of convert"
-            advice = "choose another --output, or move that file away"
-            raise ConfigurationError(Problem("E_MANIFEST_FOREIGN", message, advice))
-        for line in lines[:-1]:  # what follows the last line break is torn
-            entry = _parse(line)
-            if entry is not None:
-                self._entries[entry.case] = entry
+        self._path = folder / (FILE_NAME if part is None else part.table)
+        # The tables first: one that is merged and deleted meanwhile is in the manifest by then.
+        later = [entry for path in tables(folder) for entry in _read(path)]
+        self._entries = {entry.case: entry for entry in (*_read(folder / FILE_NAME), *later)}
 
     def get(self, case: str) -> Entry | None:
         """Return the last word on a case."""
@@ -83,6 +89,10 @@ class Manifest:
         self._entries = dict(sorted(self._entries.items()))
         lines = [HEADER, *map(_line, self._entries.values())]
         write_text(self._path, "\n".join(lines) + "\n")
+
+    def begin(self) -> None:
+        """Write an empty table, for what is to be added."""
+        write_text(self._path, f"{HEADER}\n")
 
     def add(self, entry: Entry) -> None:
         """Append an entry; it is on the disk when this returns. The file must be tidy."""
@@ -105,41 +115,45 @@ def cell(text: str) -> str:
 
 def join(parts: Iterable[str]) -> str:
     """Return several texts as one cell."""
-    return "; ".join(filter(None, map(cell, parts)))
+    return BETWEEN.join(filter(None, map(cell, parts)))
 
 
-def _read(path: Path) -> str:
+def _read(path: Path) -> Iterator[Entry]:
+    """Yield the entries of a table's whole lines; none where it is not there.
+
+    Raises:
+        ConfigurationError: E_MANIFEST_FOREIGN.
+    """
     try:
-        return path.read_text(encoding="utf-8", errors="replace")
+        text = path.read_text(encoding="utf-8", errors="replace")
     except FileNotFoundError:
-        return ""
+        return
+    header, *lines = text.split("\n")
+    if not lines and HEADER.startswith(header):  # nothing, or a torn header
+        return
+    if header not in HEADERS:
+        message = f"{FILE_NAME} in the output folder was not written by this version of convert"
+        advice = "choose another --output, or move that file away"
+        raise ConfigurationError(Problem("E_MANIFEST_FOREIGN", message, advice))
+    columns = header.count("\t") + 1
+    for line in lines[:-1]:  # what follows the last line break is torn
+        entry = _parse(line.split("\t"), columns)
+        if entry is not None:
+            yield entry
 
 
 def _line(entry: Entry) -> str:
     return "\t".join(cell(str(value)) for value in asdict(entry).values())
 
 
-def _parse(line: str) -> Entry | None:
+def _parse(cells: list[str], columns: int) -> Entry | None:
     """Return the entry of a line, or None where it is torn or damaged."""
-    cells = line.split("\t")
-    if len(cells) != len(COLUMNS):
-        return None
-    case, status, code, source, output, dicom, weights, settings, seconds, clipped, warnings = cells
-    if status not in ("started", "ok", "failed"):
+    named: dict[str, Any] = dict(zip(COLUMNS[:columns], cells, strict=False))
+    if len(cells) != columns or named["status"] not in ("started", "ok", "failed"):
         return None
     try:
-        return Entry(
-            case=case,
-            status=status,  # type: ignore[arg-type]
-            code=code,
-            input_digest=source,
-            output_digest=output,
-            dicom_digest=dicom,
-            weights_digest=weights,
-            settings_digest=settings,
-            seconds=float(seconds),
-            clipped_voxels=int(clipped),
-            warnings=warnings,
-        )
+        named["seconds"] = float(named["seconds"])
+        named["clipped_voxels"] = int(named["clipped_voxels"])
     except ValueError:
         return None
+    return Entry(**named)

@@ -11,6 +11,7 @@ import torch
 
 from medgen import problems
 from medgen.cohort.cases import Format
+from medgen.cohort.parts import Part
 from medgen.problems import Exit, Problem
 
 
@@ -28,7 +29,15 @@ class Options:
     """Replace answers of another model, changed answers, and files that medgen did not write."""
     fail_fast: bool = False
     """Leave the rest once a case has failed."""
+    part: Part | None = None
+    """Convert only these of the cases, beside other processes that convert the others."""
+    limit_bytes: int | None = None
+    """Memory to stay within; None: what there is."""
+    uncertainty: bool = False
+    """Write how far several answers to a case differ."""
 
+
+DEFAULTS = Options()
 
 Status = Literal["ok", "failed", "kept"]
 
@@ -46,6 +55,10 @@ class Result:
     problems: tuple[Problem, ...] = ()
     warnings: tuple[str, ...] = ()
     seconds: float = 0.0
+    verdict: str = ""
+    """pass, warn or fail: whether the answer may be believed; empty where nobody looked."""
+    reasons: tuple[str, ...] = ()
+    """Why the verdict is what it is, the worst first."""
 
 
 @dataclass(frozen=True)
@@ -65,11 +78,12 @@ class Outcome:
     def exit_code(self) -> Exit:
         """Return the exit code that says what became of the cohort."""
         failed = self.count("failed")
+        doubted = any(result.verdict == "fail" for result in self.results)
         if self.interrupted:
             return Exit.INTERRUPTED
-        if not failed:
+        if not (failed or doubted):
             return Exit.OK
-        return Exit.ALL_FAILED if failed == self.cases else Exit.SOME_FAILED
+        return Exit.ALL_FAILED if failed and failed == self.cases else Exit.SOME_FAILED
 
 
 @dataclass(frozen=True)
@@ -80,6 +94,9 @@ class Watch:
     """After each case."""
     windows: Callable[[str, int, int], None] = field(default=lambda case, done, total: None)
     """After each batch of windows, with the case, the windows done and their number."""
+
+
+UNWATCHED = Watch()
 
 
 def problems_of(error: Exception, case: str) -> tuple[Problem, ...]:

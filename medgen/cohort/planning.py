@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Literal
 
 from medgen.cohort.cases import DEFAULT_SUFFIX, Job
-from medgen.cohort.manifest import Entry, Manifest
+from medgen.cohort.manifest import BETWEEN, Entry, Manifest
+from medgen.cohort.outcome import Result
 from medgen.conversion import (
     LESIONS,
     Outputs,
@@ -21,7 +22,7 @@ from medgen.conversion import (
 from medgen.problems import ConfigurationError, Problem
 from medgen.volumes import digest_of
 
-NOUNS = {LESIONS: "lesion table", "z": "z-map", "mask": "mask"}
+NOUNS = {LESIONS: "lesion table", "z": "z-map", "mask": "mask", "std": "map of standard deviations"}
 """What lies beside an answer, by what is added to its name."""
 ADVICE = "choose another --output, or give --overwrite"
 
@@ -67,6 +68,15 @@ def plan(
     return Plan(tuple(done), tuple(todo))
 
 
+def kept(job: Job, entry: Entry | None) -> Result:
+    """Return that a job was done by an earlier call."""
+    result = Result(job.case.name, "kept", job.output)
+    if entry is None:
+        return result
+    reasons = tuple(filter(None, entry.reasons.split(BETWEEN)))
+    return replace(result, verdict=entry.verdict, reasons=reasons)
+
+
 def _judge(
     job: Job, entry: Entry | None, provenance: Provenance
 ) -> Literal["done"] | Problem | None:
@@ -77,7 +87,7 @@ def _judge(
             return None
         message = "a file of this name is there, which this manifest does not know"
         return Problem("E_OUTPUT_EXISTS", message, ADVICE, case)
-    if not entry.output_digest:
+    if entry.status == "started" or not entry.output_digest:
         return None
     if not _same_model(entry, provenance):
         there = any(output.exists() for output in job.outputs)
@@ -155,8 +165,8 @@ def _same_model(entry: Entry, provenance: Provenance) -> bool:
 
 def _other_model(job: Job, entry: Entry, provenance: Provenance) -> Problem:
     weights = entry.weights_digest != provenance.weights_digest
-    what = "another model" if weights else "other settings, such as the direction"
-    message = f"the answer that is there was made with {what}"
+    settings = "other settings, such as the direction, or by another version of medgen"
+    message = f"the answer that is there was made with {'another model' if weights else settings}"
     return Problem("E_OUTPUT_OF_OTHER_MODEL", message, ADVICE, job.case.name)
 
 

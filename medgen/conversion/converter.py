@@ -70,7 +70,8 @@ class Converter:
         self.answer = next(iter(method.answers)) if answer is None else answer
         self.monitor = monitor
         self.judge = judge
-        self.preprocessing = replace(preprocessing, device=str(device))
+        there = preprocessing.device == str(device)
+        self.preprocessing = preprocessing if there else replace(preprocessing, device=str(device))
         self.settings = settings
         self.device = device
         self.precision = precision

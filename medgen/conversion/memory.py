@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import warnings
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -12,12 +11,17 @@ import torch
 from torch._subclasses.fake_tensor import FakeTensorMode
 
 from medgen.conversion.live import NEEDS_VALUES, WORKSPACE, Live
+from medgen.dicom.values import quiet
 from medgen.method import Method
 
 GB = 10**9
 
 KEPT_FREE = 0.1
 """Share of the memory that windows leave alone: what is foreseen is not exact."""
+
+NETWORK_SHARE = 0.5
+"""Share of a limit on the processor's memory that windows may take: cases that are read and written
+meanwhile lie there too, and libraries."""
 
 _CONTAINERS = (
     ("/sys/fs/cgroup", "memory.max", "memory.current", "inactive_file"),
@@ -89,8 +93,9 @@ def window_bytes(
     steps = method.search_steps
     method.search_steps = min(steps, _SEARCH_STEPS)
     try:
-        with warnings.catch_warnings(), FakeTensorMode(allow_non_fake_inputs=True), Live() as live:
-            warnings.simplefilter("ignore")  # of torch, about fake tensors
+        # Torch warns about fake tensors. Warnings' filters are the process's, and while the device
+        # answers a case another thread may read DICOM, whose silence must outlast this one.
+        with quiet(), FakeTensorMode(allow_non_fake_inputs=True), Live() as live:
             method.infer(torch.empty(1, channels, *size, device=device), answer)
     except NEEDS_VALUES:
         return None

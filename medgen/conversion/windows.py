@@ -18,7 +18,7 @@ from medgen.config import ConvertConfig
 from medgen.conversion.blending import blend
 from medgen.conversion.compiling import CompileFailed, Predict, compiled
 from medgen.conversion.decoding import Keep
-from medgen.conversion.memory import GB, KEPT_FREE, free_bytes, ran_out, window_bytes
+from medgen.conversion.memory import GB, KEPT_FREE, NETWORK_SHARE, free_bytes, ran_out, window_bytes
 from medgen.conversion.progress import Progress
 from medgen.conversion.reach import rim_of
 from medgen.conversion.sizing import least_work, sizes_near, sizes_over
@@ -187,7 +187,8 @@ class Windows:
         """Return the bytes that windows may take, beside the whole source and its answer."""
         room = free_bytes(self.device) * (1 - KEPT_FREE)
         if self.limit_bytes is not None:
-            room = min(room, self.limit_bytes)
+            own = NETWORK_SHARE if self.device.type == "cpu" else 1.0
+            room = min(room, own * self.limit_bytes)
         beside = self._held(task, self.device) == self.device
         return room - (task.held_bytes if beside else 0)
 

@@ -57,6 +57,8 @@ def body_mask(values: NDArray[Any], *, spacing_mm: Spacing) -> Mask:
     Raises:
         Refusal: E_EMPTY_BODY where the volume is constant or no body stands out.
     """
+    if not values.max() > values.min():  # smoothed, rounding would make a little of it
+        raise _empty("the volume is constant")
     smooth = _smooth(values, spacing_mm)
     low, high = (np.float32(end) for end in np.percentile(smooth, [1.0, 99.0]))
     if not high > low:

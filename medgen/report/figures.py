@@ -39,15 +39,15 @@ DIFFERENCE = LinearSegmentedColormap.from_list(
 class Panel(NamedTuple):
     """One column of a preview: a RAS volume (X, Y, Z) and how to read its values.
 
-    `kind` is "image" (grey), "difference" (two-sided around zero) or "labels" (whole numbers, each
-    with a colour of its own; 0 is the background). `window` is the range of an image's grey values,
-    (-limit, limit) of a difference, or (0, largest) of labels, so that panels share their colours;
-    None chooses by unit and values.
+    `kind` is "image" (grey), "difference" (two-sided around zero), "deviation" (from zero up) or
+    "labels" (whole numbers, each with a colour of its own; 0 is the background). `window` is the
+    range of an image's grey values, (-limit, limit) of a difference, (0, limit) of a deviation, or
+    (0, largest) of labels, so that panels share their colours; None chooses by unit and values.
     """
 
     title: str
     volume: NDArray[Any]
-    kind: Literal["image", "difference", "labels"] = "image"
+    kind: Literal["image", "difference", "deviation", "labels"] = "image"
     unit: str = "arbitrary"
     window: tuple[float, float] | None = None
 
@@ -84,7 +84,7 @@ def preview(
             _within(at[2], box[2], shape[2]),
         )
         mask = mask[box]
-    looks = [_look(panel, mask) for panel in columns]
+    looks = [look_of(panel, mask) for panel in columns]
     cuts = [
         [cut(panel.volume, spacing_mm, plane, at[NORMAL[plane]]) for panel in columns]
         for plane in planes
@@ -108,12 +108,15 @@ def _within(place: int, part: slice, length: int) -> int:
     return min(max(place, start), stop - 1) - start
 
 
-def _look(panel: Panel, mask: NDArray[Any] | None) -> Look:
-    """Choose a panel's range and colours."""
+def look_of(panel: Panel, mask: NDArray[Any] | None) -> Look:
+    """Choose a panel's range and colours; a two-sided range is that of what the mask holds."""
     unit = "" if panel.unit == "arbitrary" else f" [{panel.unit}]"
     if panel.kind == "difference":
         low, high = panel.window or _symmetric(panel.volume, mask)
         return Look(low, high, DIFFERENCE, f"difference{unit}")
+    if panel.kind == "deviation":
+        low, high = panel.window or (0.0, _symmetric(panel.volume, mask)[1])
+        return Look(low, high, mpl.colormaps["inferno"], f"deviation{unit}")
     if panel.kind == "labels":
         largest = max(1, int(panel.window[1] if panel.window else np.max(panel.volume)))
         return Look(-0.5, largest + 0.5, label_colours(largest), "label", exact=True)

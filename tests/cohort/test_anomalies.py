@@ -99,7 +99,8 @@ def test_map_z_map_and_mask_are_written_and_vouched_for(
     assert convert(model, heads, out).exit_code == Exit.OK
     each_case = ["{}.json", "{}.nii.gz", "{}_mask.nii.gz", "{}_z.nii.gz"]
     expected = [name.format(case) for case in ("p1", "p2") for name in each_case]
-    assert names_in(out) == ["manifest.tsv", *expected, "scores.tsv"]
+    tables = ["index.html", "manifest.tsv", "previews", "scores.tsv"]
+    assert names_in(out) == sorted([*expected, *tables])
     for case, voxels in (("p1", 18), ("p2", 0)):
         noted = sidecar(out, case)
         files = {name: out / f"{case}_{name}.nii.gz" for name in ("z", "mask")}
@@ -229,7 +230,7 @@ def test_no_score_outlives_its_answer_wherever_a_call_ends(
     out = tmp_path / "out"
     convert(model, heads, out)
     (heads / "p1.nii.gz").write_bytes((heads / "p2.nii.gz").read_bytes())
-    monkeypatch.setattr("medgen.cohort.worker.write_converted", killed)
+    monkeypatch.setattr("medgen.cohort.case_work.write_converted", killed)
     with pytest.raises(KeyboardInterrupt):
         convert(model, heads, out)
     lines = (out / "scores.tsv").read_text().splitlines()

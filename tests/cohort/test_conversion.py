@@ -22,6 +22,8 @@ from medgen.cohort import (
     check_cohort,
     convert_cohort,
 )
+from medgen.conversion import Answered, Converter
+from medgen.conversion.trust import Finding, Trust, Verdict
 from medgen.files import locked, sha256_of_file
 from medgen.problems import ConfigurationError, Exit
 from medgen.runs import Model
@@ -53,7 +55,17 @@ def test_every_case_gets_an_answer_a_sidecar_and_a_line(
     outcome = convert(model, heads, out)
     assert outcome.exit_code == Exit.OK
     names = {"p1.nii.gz", "p2.nii.gz", "p3.nii.gz", "p1.json", "p2.json", "p3.json"}
-    assert {path.name for path in out.iterdir()} == names | {"manifest.tsv", ".lock"}
+    assert {path.name for path in out.iterdir()} == names | {
+        "manifest.tsv",
+        "index.html",
+        "previews",
+        ".lock",
+    }
+    assert {path.name for path in (out / "previews").iterdir()} == {
+        "p1.png",
+        "p2.png",
+        "p3.png",
+    }
     for entry in Manifest(out).entries:
         assert entry.status == "ok"
         assert entry.output_digest == sha256_of_file(out / f"{entry.case}.nii.gz")
@@ -82,6 +94,24 @@ def test_a_failed_case_does_not_stop_the_others(model: Model, heads: Path, tmp_p
     assert entry.status == "failed"
     assert entry.code.startswith("E_")
     assert not (tmp_path / "out" / "p2.nii.gz").exists()
+
+
+@pytest.mark.parametrize("verdict", ["pass", "warn", "fail"])
+def test_a_verdict_is_written_down_and_a_bad_one_told_by_the_exit_code(
+    model: Model, heads: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, verdict: Verdict
+) -> None:
+    trust = Trust((Finding("body", verdict, "the body; it is cut"), Finding("x", "pass", "fine")))
+    monkeypatch.setattr("medgen.conversion.converter.trust_of", lambda *arguments: trust)
+    out = tmp_path / "out"
+    outcomes = [convert(model, heads, out), convert(model, heads, out)]
+    assert [statuses(outcome)[0] for outcome in outcomes] == ["ok", "kept"]
+    for outcome in outcomes:
+        assert outcome.exit_code == (Exit.SOME_FAILED if verdict == "fail" else Exit.OK)
+        assert {result.verdict for result in outcome.results} == {verdict}
+    assert outcomes[0].results[0].reasons == trust.reasons
+    entry = Manifest(out).get("p1")
+    assert entry is not None
+    assert (entry.verdict, entry.reasons) == (verdict, "; ".join(trust.reasons))
 
 
 def test_when_every_case_fails_the_exit_code_says_so(
@@ -116,17 +146,17 @@ def test_strangers_errors_are_isolated_and_their_words_dropped(
     error: Exception,
     code: str,
 ) -> None:
-    infer = model.method.infer
+    infer = Converter.infer
     calls = 0
 
-    def fail_once(source: torch.Tensor, answer: str = "forward") -> torch.Tensor:
+    def fail_once(self: Converter, *arguments: Any, **options: Any) -> Answered:
         nonlocal calls
         calls += 1
         if calls == 1:
             raise error
-        return infer(source, answer)
+        return infer(self, *arguments, **options)
 
-    monkeypatch.setattr(model.method, "infer", fail_once)
+    monkeypatch.setattr(Converter, "infer", fail_once)
     outcome = convert(model, heads, tmp_path / "out")
     assert statuses(outcome) == ["failed", "ok", "ok"]
     assert outcome.results[0].problems[0].code == code
@@ -137,11 +167,11 @@ def test_strangers_errors_are_isolated_and_their_words_dropped(
 def test_a_second_call_keeps_what_is_done(model: Model, heads: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     convert(model, heads, out)
-    before = {path.name: path.stat().st_mtime_ns for path in out.glob("p*")}
+    before = {path.name: path.stat().st_mtime_ns for path in out.glob("p[0-9]*")}
     outcome = convert(model, heads, out)
     assert statuses(outcome) == ["kept"] * 3
     assert outcome.exit_code == Exit.OK
-    assert before == {path.name: path.stat().st_mtime_ns for path in out.glob("p*")}
+    assert before == {path.name: path.stat().st_mtime_ns for path in out.glob("p[0-9]*")}
 
 
 def refuse_to_read(monkeypatch: pytest.MonkeyPatch, refused: Path) -> None:
@@ -209,7 +239,7 @@ def test_an_input_out_of_reach_costs_no_answer(
 ) -> None:
     out, source = tmp_path / "out", heads / "p2.nii.gz"
     convert(model, heads, out)
-    before = {path.name: sha256_of_file(path) for path in out.glob("p*")}
+    before = {path.name: sha256_of_file(path) for path in out.glob("p[0-9]*")}
     cases = cases_of_input(heads, model)
     if code == "E_MISSING_FILE":
         os.replace(source, tmp_path / "away.nii.gz")
@@ -219,7 +249,7 @@ def test_an_input_out_of_reach_costs_no_answer(
     assert statuses(outcome) == ["kept", "kept", "failed"]
     assert outcome.results[2].problems[0].code == code
     assert "was kept" in outcome.results[2].warnings[0]
-    assert before == {path.name: sha256_of_file(path) for path in out.glob("p*")}
+    assert before == {path.name: sha256_of_file(path) for path in out.glob("p[0-9]*")}
     entry = Manifest(out).get("p2")
     assert entry is not None
     assert (entry.status, entry.code) == ("failed", code)
@@ -299,7 +329,7 @@ def test_leftovers_of_a_killed_process_are_removed(
 ) -> None:
     out = tmp_path / "out"
     out.mkdir()
-    ours = ("p1.nii.gz", "p2.json", "manifest.tsv")
+    ours = ("p1.nii.gz", "p2.json", "manifest.tsv", "index.html")
     for name in (*ours, "case-7.nii.gz"):
         (out / f".tmp-00112233-{name}").write_bytes(b"half")
     (out / ".tmp-notes").mkdir()
@@ -331,7 +361,7 @@ def test_a_signal_stops_between_windows_and_a_second_call_goes_on(
     assert signal.getsignal(number) == handler
     assert outcome.exit_code == Exit.INTERRUPTED
     assert statuses(outcome) == ["ok"]
-    assert sorted(path.name for path in out.glob("p*")) == ["p1.json", "p1.nii.gz"]
+    assert sorted(path.name for path in out.glob("p[0-9]*")) == ["p1.json", "p1.nii.gz"]
     assert statuses(convert(model, heads, out)) == ["kept", "ok", "ok"]
 
 

@@ -75,9 +75,11 @@ def test_the_derived_series_belongs_to_its_source(model: Model, tmp_path: Path) 
     source, out = write_mr(tmp_path / "mr"), tmp_path / "out"
     convert(model, case_of(source), out, formats=("dicom",))
     assert sorted(path.name for path in out.iterdir() if not path.name.startswith(".")) == [
+        "index.html",
         "manifest.tsv",
         "p1",
         "p1.json",
+        "previews",
     ]
     one, was = (pydicom.dcmread(min(folder.iterdir())) for folder in (out / "p1", source))
     for name in ("StudyInstanceUID", "FrameOfReferenceUID", "PatientID", "PatientName"):
@@ -367,7 +369,7 @@ def test_a_fault_in_the_check_is_the_cases_own_and_met_once(
         if len(asked) == 1:
             raise RuntimeError("DOE^JANE")
 
-    monkeypatch.setattr("medgen.cohort.worker.check_derivable", check)
+    monkeypatch.setattr("medgen.cohort.case_work.check_derivable", check)
     cases = [*case_of(write_mr(tmp_path / "a"), "p1"), *case_of(write_mr(tmp_path / "b"), "p2")]
     outcome = convert(model, cases, tmp_path / "out", formats=BOTH)
     assert codes(outcome) == ["E_INTERNAL"]

@@ -45,25 +45,25 @@ def counted(function, limit):
     return wrapper
 
 
-def convert(output):
-    arguments = ["convert", run, "--input", heads, "--output", output, "--device", "cpu"]
+def convert(output, more=()):
+    arguments = ["convert", run, "--input", heads, "--output", output, "--device", "cpu", *more]
     return main(["--quiet", *arguments])
 
 
-def convert_counting(output, limit=0):
+def convert_counting(output, limit, more):
     os.fsync = counted(os.fsync, limit)
     os.replace = counted(os.replace, limit)
     Path.unlink = counted(Path.unlink, limit)
-    code = convert(output)
+    code = convert(output, more)
     (Path(output).parent / "events").write_text(str(events))
     return code
 
 
-def forked(output, limit=0, seconds=None):
+def forked(output, limit=0, seconds=None, more=()):
     child = os.fork()
     if child == 0:
         sys.stdout = open(os.devnull, "w")  # this pipe carries exit codes only
-        os._exit(convert_counting(output, limit))
+        os._exit(convert_counting(output, limit, more))
     if seconds is not None:
         time.sleep(seconds)
         os.kill(child, signal.SIGKILL)
@@ -153,26 +153,40 @@ def check_finished(output: Path, reference: dict[str, str]) -> None:
         ("p1", "ok"),
         ("p2", "ok"),
     ]
-    assert not list(output.glob(".tmp-*"))
+    assert not [
+        *output.glob(".tmp-*"),
+        *output.glob("previews/.tmp-*"),
+        *output.glob(".part-*.tsv"),
+    ]
+    assert {path.name for path in output.glob("previews/*")} == {"p1.png", "p2.png"}
 
 
-def kill_at_every(step: int, driver: Driver, folder: Path) -> None:
-    assert driver.convert(folder / "undisturbed" / "out") == 0
+def kill_at_every(step: int, driver: Driver, folder: Path, *more: str) -> None:
+    """Kill a call after each so many changes, and have another one finish its work.
+
+    With `more` arguments, the call that finishes has them only every other time.
+    """
+    assert driver.convert(folder / "undisturbed" / "out", more=more) == 0
     reference = answers(folder / "undisturbed" / "out")
     events = int((folder / "undisturbed" / "events").read_text())
     assert events > 20
     for limit in range(1, events + 1, step):
         output = folder / f"killed-{limit}" / "out"
-        assert driver.convert(output, limit=limit) == -9
+        assert driver.convert(output, limit=limit, more=more) == -9
         check_killed(output, reference)
-        assert driver.convert(output) == 0
+        assert driver.convert(output, more=more if limit % 2 else ()) == 0
         check_finished(output, reference)
 
 
 def test_a_kill_leaves_no_partial_file_and_a_second_call_finishes(
     driver: Driver, tmp_path: Path
 ) -> None:
-    kill_at_every(11, driver, tmp_path)
+    kill_at_every(17, driver, tmp_path)
+
+
+@pytest.mark.slow
+def test_a_kill_of_a_part_at_any_change_of_the_disk(driver: Driver, tmp_path: Path) -> None:
+    kill_at_every(1, driver, tmp_path, "--part", "1/1")
 
 
 @pytest.mark.slow

@@ -8,7 +8,7 @@ import pytest
 from dicom_corpus import MR, each, make_series
 
 from medgen.cohort import Options
-from medgen.cohort.conversion import open_template
+from medgen.cohort.asked import open_template
 from medgen.problems import Refusal
 
 SHAPE = (6, 5, 4)

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import threading
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +11,7 @@ from torch import nn
 
 import medgen.conversion.memory as module
 from medgen.conversion.memory import free_bytes, ran_out, window_bytes
+from medgen.dicom.values import quiet
 
 CPU = torch.device("cpu")
 
@@ -81,3 +84,30 @@ class _Choosy(_Net):
 def test_a_method_that_asks_for_values_cannot_be_foreseen() -> None:
     net: Any = _Choosy()
     assert window_bytes(net, "forward", channels=1, size=(4, 4, 4), device=CPU) is None
+
+
+def test_headers_that_another_thread_reads_meanwhile_stay_unsaid() -> None:
+    reading, read = threading.Event(), threading.Event()
+
+    def reader() -> None:
+        with quiet():
+            reading.set()
+            read.wait(60)
+
+    thread = threading.Thread(target=reader)
+
+    class _Beside(_Net):
+        def infer(self, source: torch.Tensor, answer: str) -> torch.Tensor:
+            thread.start()
+            assert reading.wait(60)
+            return super().infer(source, answer)
+
+    net: Any = _Beside()
+    filters = list(warnings.filters)
+    window_bytes(net, "forward", channels=1, size=(4, 4, 4), device=CPU)
+    try:
+        warnings.warn("PatientName: Doe", UserWarning, stacklevel=1)  # an error in tests if heard
+    finally:
+        read.set()
+        thread.join()
+    assert warnings.filters == filters
