@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, cast
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from medgen.cli.convert_results import say, summary
+from medgen.cli.convert_usage import Usage, formats_of
 from medgen.cli.gate_options import (
     EchoOption,
     NanToOption,
@@ -19,11 +20,10 @@ from medgen.cli.gate_options import (
     choice_of,
 )
 from medgen.cli.terminal import Bar, Terminal
-from medgen.problems import ConfigurationError, Problem
 
 if TYPE_CHECKING:
-    from medgen.cohort import Case, Outcome, Result, Watch
-    from medgen.cohort.cases import Format
+    from medgen.cohort import Case, Executor, Options, Result, Watch
+    from medgen.runs import Model
 
 ONE_CASE = (
     "a file of the input folder is named after the run's source column, as if the folder were one "
@@ -68,6 +68,38 @@ def convert(
     phase: PhaseOption = None,
     straighten: StraightenOption = False,
     nan_to: NanToOption = None,
+    uncertainty: Annotated[
+        bool,
+        typer.Option(
+            "--uncertainty",
+            help="Write CASE_std too: how far answers to mirrored sources, by other dropout, and "
+            "of the --ensemble vary.",
+        ),
+    ] = False,
+    ensemble: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--ensemble", help="Another run to answer with: the mean is written; repeat it."
+        ),
+    ] = None,
+    part: Annotated[
+        str | None,
+        typer.Option("--part", help="i/n: the i-th of n shares of the cases, for arrays of jobs."),
+    ] = None,
+    limit_memory: Annotated[
+        float | None,
+        typer.Option("--limit-memory", help="Memory to stay within, in GB; all there is."),
+    ] = None,
+    executor: Annotated[
+        str,
+        typer.Option("--executor", help="local, ray (a cluster of its own), or ray://ADDRESS."),
+    ] = "local",
+    cores_per_worker: Annotated[
+        int | None,
+        typer.Option(
+            "--cores-per-worker", min=1, help="Of --executor ray, where there is no GPU. [4]"
+        ),
+    ] = None,
     overwrite: Annotated[
         bool,
         typer.Option(
@@ -85,17 +117,23 @@ def convert(
 ) -> None:
     """Convert volumes with a trained run; a second call goes on where the first one stopped."""
     terminal = Terminal.of(context)
-    chosen_formats = _formats(formats)
-    problems = list(_usage(volumes, data, split, nan_to))
-    if template is not None and "dicom" not in chosen_formats:
-        advice = "add --format dicom, or leave the template out"
-        problems.append(Problem("E_USAGE", "--dicom-template needs --format dicom", advice))
-    if problems:
-        raise ConfigurationError(problems)
+    written = formats_of(formats)
+    Usage(
+        volumes,
+        data,
+        split,
+        nan_to,
+        template,
+        written,
+        limit_memory,
+        executor,
+        cores_per_worker,
+    ).check()
     choice = choice_of(series, echo, phase, straighten)
 
     from medgen.cohort import (
         Options,
+        Part,
         cases_of_input,
         cases_of_table,
         check_cohort,
@@ -106,6 +144,7 @@ def convert(
 
     place = choose_device(device)
     model = load_model(run, device=place).facing(direction)
+    members = [load_model(other, device=place).facing(direction) for other in ensemble or ()]
     if data is not None:
         cases = cases_of_table(
             data, model, split=split, choice=choice, on_left_out=partial(_left_out, terminal)
@@ -117,38 +156,71 @@ def convert(
             terminal.warn(ONE_CASE)
         _name_series(terminal, cases)
     options = Options(
-        formats=chosen_formats,
+        formats=written,
         template=template,
         nan_to=nan_to,
         overwrite=overwrite,
         fail_fast=fail_fast,
+        uncertainty=uncertainty,
+        part=None if part is None else Part.parse(part),
+        limit_bytes=None if limit_memory is None else round(limit_memory * 1e9),
     )
-    with terminal.progress("check" if dry_run else "convert", total=len(cases)) as bar:
+    count = len(cases) if options.part is None else len(options.part.share(cases))
+    with terminal.progress("check" if dry_run else "convert", total=count) as bar:
         watch = _watch(terminal, bar)
         if dry_run:
-            outcome = check_cohort(model, cases, output, options=options, watch=watch)
+            outcome = check_cohort(
+                model, cases, output, members=members, options=options, watch=watch
+            )
         else:
+            who = _executor(
+                executor,
+                cores_per_worker,
+                [run, *(ensemble or ())],
+                [model, *members],
+                options,
+                direction=direction,
+                use_gpus=None if device == "auto" else place.type == "cuda",
+            )
             outcome = convert_cohort(
-                model, cases, output, device=place, options=options, watch=watch
+                model,
+                cases,
+                output,
+                device=place,
+                members=members,
+                options=options,
+                watch=watch,
+                executor=who,
             )
     if as_json:
-        terminal.json(_summary(outcome, dry_run=dry_run))
+        terminal.json(summary(outcome, dry_run=dry_run))
     else:
-        _say(terminal, outcome, output, dry_run=dry_run)
+        say(terminal, outcome, output, dry_run=dry_run)
     raise typer.Exit(int(outcome.exit_code))
 
 
-def _formats(text: str) -> tuple[Format, ...]:
-    """Return what to write, in the order asked for.
+def _executor(
+    name: str,
+    cores_per_worker: int | None,
+    runs: Sequence[Path],
+    models: Sequence[Model],
+    options: Options,
+    *,
+    direction: str | None,
+    use_gpus: bool | None,
+) -> Executor | None:
+    """Return who converts; None is this process."""
+    if name == "local":
+        return None
+    from medgen.cohort.ray_cluster import CORES_PER_WORKER, RayExecutor
+    from medgen.cohort.recipe import Recipe
 
-    Raises:
-        ConfigurationError: E_USAGE where a name is unknown or comes twice, or there is none.
-    """
-    named = [word.strip().lower() for word in text.split(",")]
-    if not set(named) <= {"nifti", "dicom"} or len(set(named)) != len(named):
-        message = "--format is none of nifti, dicom and nifti,dicom"
-        raise ConfigurationError(Problem("E_USAGE", message, "give one of these"))
-    return tuple(cast("list[Format]", named))
+    return RayExecutor(
+        Recipe.of(runs, models, direction=direction, options=options),
+        address=name if name.startswith("ray://") else None,
+        cores_per_worker=cores_per_worker or CORES_PER_WORKER,
+        use_gpus=use_gpus,
+    )
 
 
 def _left_out(terminal: Terminal, direction: str, count: int) -> None:
@@ -170,21 +242,6 @@ def _name_series(terminal: Terminal, cases: Sequence[Case]) -> None:
                 terminal.note(f"medgen: {case.name} is {path}")
 
 
-def _usage(
-    volumes: Path | None, data: Path | None, split: str | None, nan_to: float | None
-) -> list[Problem]:
-    """Return what is wrong with the command line itself."""
-    problems = []
-    if (volumes is None) == (data is None):
-        advice = "a volume or a folder by --input, a table by --data"
-        problems.append(Problem("E_USAGE", "give either --input or --data", advice))
-    if split is not None and data is None:
-        problems.append(Problem("E_USAGE", "--split needs --data", "give a table by --data"))
-    if nan_to is not None and not abs(nan_to) < float("inf"):
-        problems.append(Problem("E_USAGE", "--nan-to must be a finite number", "e.g. --nan-to 0"))
-    return problems
-
-
 def _watch(terminal: Terminal, bar: Bar) -> Watch:
     """Report each case, and the share of its windows that are done."""
     from medgen.cohort import Watch
@@ -197,54 +254,20 @@ def _watch(terminal: Terminal, bar: Bar) -> Watch:
         bar.set(finished, note=result.case)
         for problem in result.problems:
             terminal.problem(problem)
+        if result.reasons:
+            reasons = "; ".join(result.reasons)
+            terminal.warn(f"case {result.case}: {result.verdict}: {reasons}", case=result.case)
         for warning in result.warnings:
             terminal.warn(f"case {result.case}: {warning}", case=result.case)
-        terminal.event("case", case=result.case, status=result.status, seconds=result.seconds)
+        terminal.event(
+            "case",
+            case=result.case,
+            status=result.status,
+            verdict=result.verdict,
+            seconds=result.seconds,
+        )
 
     def windows(name: str, done: int, total: int) -> None:
         bar.set(finished + done / total, note=f"{name} {done}/{total}")
 
     return Watch(case=case, windows=windows)
-
-
-def _say(terminal: Terminal, outcome: Outcome, output: Path, *, dry_run: bool) -> None:
-    """Print a dry run's verdicts, or one line on what was written."""
-    if dry_run:
-        columns = ["case", "verdict", "problems"]
-        terminal.table(columns, [_verdict(result) for result in outcome.results])
-        return
-    counts = Counter(result.status for result in outcome.results)
-    parts = [f"{counts['ok']} converted"]
-    parts += [f"{counts['kept']} kept from before"] if counts["kept"] else []
-    parts += [f"{counts['failed']} failed"] if counts["failed"] else []
-    left = outcome.cases - len(outcome.results)
-    parts += [f"{left} not begun or not finished"] if left else []
-    terminal.say(f"{output}: {', '.join(parts)}")
-
-
-def _verdict(result: Result) -> list[str]:
-    verdict = {"ok": "ok", "failed": "refused", "kept": "converted before"}[result.status]
-    codes = dict.fromkeys(problem.code for problem in result.problems)
-    return [result.case, verdict, ", ".join(codes)]
-
-
-def _summary(outcome: Outcome, *, dry_run: bool) -> dict[str, Any]:
-    """Return the outcome for a machine; the paths are left to the manifest's folder."""
-    return {
-        "cases": outcome.cases,
-        "dry_run": dry_run,
-        "convertible" if dry_run else "converted": outcome.count("ok"),
-        "kept": outcome.count("kept"),
-        "failed": outcome.count("failed"),
-        "interrupted": outcome.interrupted,
-        "results": [
-            {
-                "case": result.case,
-                "status": result.status,
-                "problems": [problem.as_json() for problem in result.problems],
-                "warnings": list(result.warnings),
-                "seconds": result.seconds,
-            }
-            for result in outcome.results
-        ],
-    }
