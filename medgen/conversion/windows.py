@@ -141,7 +141,7 @@ class Windows:
                 if not ran_out(error):
                     raise
             # Not before the error is gone, which holds on to what was computed.
-            step = lowered(effort, self._bounds)
+            step = lowered(effort, self._bounds(rim))
             if step is None:
                 raise Refusal(_too_large(effort))
             effort, said = step
@@ -152,10 +152,10 @@ class Windows:
             if self.device.type == "cuda":
                 torch.cuda.empty_cache()
 
-    @property
-    def _bounds(self) -> Bounds:
-        method = self.method
-        return Bounds(method.divisor, method.minimum_patch, method.window is not None)
+    def _bounds(self, rim: int | None) -> Bounds:
+        """Return the smallest windows: of a known rim, those that still leave it out."""
+        least = max(self.method.minimum_patch, 4 * (rim or 0))
+        return Bounds(self.method.divisor, least, self.method.window is not None)
 
     def _effort(self, task: Task, rim: int | None) -> tuple[Effort, tuple[str, ...]]:
         """Return how to begin, and what is given up from the outset."""
@@ -179,7 +179,7 @@ class Windows:
             effort = replace(effort, batch=effort.batch // 2)
         if kind == "cuda" and self.limit_bytes is None:
             return effort, ()  # an estimate is no reason for other windows: it says if it is full
-        effort, said = within(effort, self._bounds, needed=needed, most_bytes=room)
+        effort, said = within(effort, self._bounds(rim), needed=needed, most_bytes=room)
         why = "of the limit" if self.limit_bytes is not None else "that are free"
         return effort, tuple(f"to stay within {room / GB:.2g} GB {why}: {step}" for step in said)
 
