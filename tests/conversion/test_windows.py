@@ -190,22 +190,24 @@ class _Nothing:
     def __exit__(self, *_: object) -> None: ...
 
 
-def test_a_limit_bounds_batch_and_window_from_the_outset() -> None:
-    """What is answered takes as many bytes again, and both are counted 1.8 times.
+def both(window_bytes: float) -> int:
+    """Return the limit of which windows may take so much: half is left to other cases."""
+    return 2 * int(window_bytes)
 
-    Half of a limit is left to the cases that are read and written meanwhile.
-    """
+
+def test_a_limit_bounds_batch_and_window_from_the_outset() -> None:
+    """What is answered takes as many bytes again, and both are counted 1.8 times."""
     method = Tight(lambda windows: True)
     image = source(40, 20, 20)
     held = 2 * image.nbytes
     window = 1.8 * 2 * 4 * 16**3
-    assert answered(windows_of(method, limit_bytes=2 * int(held + 5 * window)), image).spared == ()
+    assert answered(windows_of(method, limit_bytes=both(held + 5 * window)), image).spared == ()
     assert max(shape[0] for shape in method.seen) == 4
     method.seen.clear()
-    assert answered(windows_of(method, limit_bytes=2 * int(held + 2.5 * window)), image).spared == ()
+    assert answered(windows_of(method, limit_bytes=both(held + 2.5 * window)), image).spared == ()
     assert max(shape[0] for shape in method.seen) == 2, "which costs time alone"
     method.seen.clear()
-    found = answered(windows_of(method, limit_bytes=2 * int(held + 0.6 * window)), image)
+    found = answered(windows_of(method, limit_bytes=both(held + 0.6 * window)), image)
     assert len(found.spared) == 1
     assert found.spared[0].endswith("of the limit: windows of 8 x 16 x 16 voxels, not 16 x 16 x 16")
     np.testing.assert_allclose(found.encoded.numpy(), 2 * image, atol=1e-5)
