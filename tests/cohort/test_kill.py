@@ -181,7 +181,7 @@ def kill_at_every(step: int, driver: Driver, folder: Path, *more: str) -> None:
 def test_a_kill_leaves_no_partial_file_and_a_second_call_finishes(
     driver: Driver, tmp_path: Path
 ) -> None:
-    kill_at_every(17, driver, tmp_path)
+    kill_at_every(37, driver, tmp_path)
 
 
 @pytest.mark.slow

@@ -39,7 +39,7 @@ def assert_same_run(first: Path, second: Path) -> None:
 
 
 @pytest.mark.parametrize("method", METHODS)
-@pytest.mark.parametrize("stop_at", [1, 4])
+@pytest.mark.parametrize("stop_at", [1, pytest.param(4, marks=pytest.mark.slow)])
 def test_stopping_by_signal_and_resuming_changes_nothing(
     method: str, stop_at: int, tiny_cohort: Path, make_config: Any, tmp_path: Path
 ) -> None:
@@ -65,7 +65,9 @@ STAGED = [name for name, method in METHODS.items() if method.stages]
 
 
 @pytest.mark.parametrize("method", STAGED)
-@pytest.mark.parametrize("stop_at", [7, 8, 9])
+@pytest.mark.parametrize(
+    "stop_at", [pytest.param(7, marks=pytest.mark.slow), 8, pytest.param(9, marks=pytest.mark.slow)]
+)
 def test_a_change_of_stage_resumes_to_the_same_weights(
     method: str, stop_at: int, tiny_cohort: Path, make_config: Any, tmp_path: Path
 ) -> None:
