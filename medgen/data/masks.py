@@ -57,9 +57,11 @@ def body_mask(values: NDArray[Any], *, spacing_mm: Spacing) -> Mask:
     Raises:
         Refusal: E_EMPTY_BODY where the volume is constant or no body stands out.
     """
-    if not values.max() > values.min():  # smoothed, rounding would make a little of it
+    least = values.min()
+    if not values.max() > least:
         raise _empty("the volume is constant")
-    smooth = _smooth(values, spacing_mm)
+    # Far from zero single precision would round away what stands out.
+    smooth = _smooth(np.subtract(values, least, dtype=np.float32), spacing_mm)
     low, high = (np.float32(end) for end in np.percentile(smooth, [1.0, 99.0]))
     if not high > low:
         low, high = smooth.min(), smooth.max()
